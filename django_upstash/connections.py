@@ -1,0 +1,199 @@
+"""
+Process-wide connections: alias → ``Connection``, whose ``run`` and ``arun`` carry every operation of every feature.
+
+    from django_upstash.connections import connections
+    connections["default"].run(command("PING"))
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core.signals import setting_changed
+
+from django_upstash import conf
+from django_upstash.capabilities import Capabilities
+from django_upstash.meter import Meter
+from django_upstash.operations import Operation, command
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+    import upstash_redis
+    import upstash_redis.asyncio
+
+    from django_upstash.conf import ConnectionSettings
+    from django_upstash.routes.base import Route
+
+Result = TypeVar("Result")
+
+
+class Connection:
+    """One server as the whole process sees it: a route, its meter, and what the server turned out to be able to do."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self.settings = settings
+        self.meter = Meter()
+        self.capabilities = Capabilities(settings)
+        self._route: Route | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.settings.alias}: {self.settings.route} {self.settings.safe_url}>"
+
+    @property
+    def route(self) -> Route:
+        """The way to the server, made at first use."""
+        if self._route is None:
+            with self._lock:
+                self._route = self._route or make_route(self.settings)
+        return self._route
+
+    def run(self, operation: Operation[Result]) -> Result:
+        """Run an operation, through as many round trips as its replies ask for, and return its result."""
+        while True:
+            started = perf_counter()
+            try:
+                replies = (self._route or self.route).execute(
+                    operation.commands, atomic=operation.atomic, replay_safe=operation.replay_safe
+                )
+            except Exception as error:
+                self.meter.failed(operation, perf_counter() - started, error)
+                raise
+            self.meter.ran(operation, perf_counter() - started)
+            result = operation.parse(replies)
+            if not isinstance(result, Operation):
+                return result
+            operation = result
+
+    async def arun(self, operation: Operation[Result]) -> Result:
+        """Do as ``run`` does, awaited; operations that start in the same tick of the loop share a round trip."""
+        while True:
+            started = perf_counter()
+            try:
+                replies = await (self._route or self.route).aexecute(
+                    operation.commands, atomic=operation.atomic, replay_safe=operation.replay_safe
+                )
+            except Exception as error:
+                self.meter.failed(operation, perf_counter() - started, error)
+                raise
+            self.meter.ran(operation, perf_counter() - started)
+            result = operation.parse(replies)
+            if not isinstance(result, Operation):
+                return result
+            operation = result
+
+    def ping(self) -> bool:
+        """Ask the server for a sign of life, in one command; raise what keeps it from answering."""
+        return bool(self.run(command("PING")) == b"PONG")
+
+    def close(self) -> None:
+        """Release every socket; the connection opens new ones when it is used again."""
+        with self._lock:
+            route, self._route = self._route, None
+        if route is not None:
+            route.close()
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self.meter.after_fork()
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """redis-py's client API over this connection, on either route."""
+        from django_upstash.adapters.redis import RouteRedis
+
+        return RouteRedis(self)
+
+    @cached_property
+    def async_redis(self) -> redis.asyncio.Redis:
+        """redis-py's asyncio client API over this connection, on either route."""
+        from django_upstash.adapters.redis import AsyncRouteRedis
+
+        return AsyncRouteRedis(self)
+
+    @cached_property
+    def upstash(self) -> upstash_redis.Redis:
+        """The Upstash SDK's client API over this connection."""
+        from django_upstash.adapters.upstash import RouteUpstash
+
+        return RouteUpstash(self)
+
+    @cached_property
+    def async_upstash(self) -> upstash_redis.asyncio.Redis:
+        """The Upstash SDK's asyncio client API over this connection."""
+        from django_upstash.adapters.upstash import AsyncRouteUpstash
+
+        return AsyncRouteUpstash(self)
+
+
+def make_route(settings: ConnectionSettings) -> Route:
+    """Return the route that the URL's scheme names. The only place that chooses one, and it imports no other."""
+    if settings.route == "rest":
+        from django_upstash.routes.rest import RestRoute
+
+        return RestRoute(settings)
+    if settings.route == "embedded":
+        from django_upstash.routes.embedded import EmbeddedRoute
+
+        return EmbeddedRoute(settings)
+    from django_upstash.routes.native import NativeRoute
+
+    return NativeRoute(settings)
+
+
+class Connections:
+    """The process's connections by alias; every thread, task and cache object shares them."""
+
+    def __init__(self) -> None:
+        self._connections: dict[Any, Connection] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, alias: str) -> Connection:
+        found = self._connections.get(alias)
+        return found or self._add(alias, lambda: conf.connection_settings(alias))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(conf.aliases())
+
+    def for_settings(self, settings: ConnectionSettings) -> Connection:
+        """Return the connection of these very settings, shared by all who ask with equal ones."""
+        found = self._connections.get(settings)
+        return found or self._add(settings, lambda: settings)
+
+    def close_all(self) -> None:
+        """Close and forget every connection."""
+        with self._lock:
+            closing = list(self._connections.values())
+            self._connections.clear()
+        for connection in closing:
+            connection.close()
+
+    def _add(self, key: Any, settings: Any) -> Connection:
+        with self._lock:
+            if key not in self._connections:
+                self._connections[key] = Connection(settings())
+            return self._connections[key]
+
+    def after_fork(self) -> None:
+        """In a forked child: replace the locks, which another thread of the parent may have held."""
+        self._lock = threading.Lock()
+        for connection in self._connections.values():
+            connection.after_fork()
+
+
+connections = Connections()
+os.register_at_fork(after_in_child=connections.after_fork)
+
+
+def _forget_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting in ("UPSTASH", "CACHES"):
+        connections.close_all()
+
+
+setting_changed.connect(_forget_changed, dispatch_uid="django_upstash.connections")

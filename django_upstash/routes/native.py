@@ -1,0 +1,384 @@
+"""
+The native route: redis-py's ``Connection`` opens the wire (TCP, unix socket, TLS, AUTH, SELECT), hiredis reads it.
+
+Between the two the path of a call is short: pack, send, receive, read. Timeouts sit in the kernel where they can
+(``SO_RCVTIMEO``), which saves the two polls that Python makes around every send and receive of a timed socket.
+"""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import hiredis
+import redis
+from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
+
+from django_upstash.exceptions import (
+    ConnectionError,
+    DataError,
+    ExecAbortError,
+    ProtocolError,
+    TimeoutError,
+    UpstashError,
+    server_error,
+)
+from django_upstash.operations import Command, Reply, replay_safe as names_are_replay_safe
+from django_upstash.routes.base import Route, aborted, refuse_stateful
+from django_upstash.routes.lanes import Entry, Lane, Lanes
+from django_upstash.routes.pool import Pool, is_quiet
+from django_upstash.routes.tls import tls_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from django_upstash.conf import ConnectionSettings
+
+MORE: Final = object()  # what a reader returns when the reply is not all there yet
+_READ_SIZE = 65536
+# redis-py 8 announces itself unless told not to by the first of these, redis-py 6 and 7 by the others.
+_UNANNOUNCED: dict[str, Any] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
+    else {"lib_name": None, "lib_version": None}
+)
+
+
+class NativeRoute(Route):
+    """Commands over the Redis protocol, on a pool of at most ``MAX_CONNECTIONS`` connections."""
+
+    name = "native"
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._timeout = settings.timeout
+        pool_timeout = settings.timeout if settings.pool_timeout is None else settings.pool_timeout
+        self._pool = Pool(self._open, settings.max_connections, pool_timeout)
+        self._lanes = Lanes(self._make_lane, self._exchange_batch, settings.max_connections)
+
+    def execute(
+        self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
+    ) -> list[Reply]:
+        transaction = atomic and len(commands) > 1
+        payload = pack(commands, transaction)
+        replies = self._exchange(payload, len(commands) + 2 * transaction, commands, replay_safe)
+        return unwrap(replies) if transaction else replies
+
+    async def aexecute(
+        self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
+    ) -> list[Reply]:
+        transaction = atomic and len(commands) > 1
+        entry = Entry(
+            pack(commands, transaction),
+            len(commands) + 2 * transaction,
+            commands,
+            replay_safe,
+            retries=self.settings.retries,
+        )
+        replies = await self._lanes.current().submit(entry)
+        return unwrap(replies) if transaction else replies
+
+    def address(self) -> ConnectionSettings:
+        """Return the settings whose URL is to be dialled; asked each time a connection is opened."""
+        return self.settings
+
+    def close(self) -> None:
+        self._lanes.close()
+        self._pool.close()
+
+    def after_fork(self) -> None:
+        self._lanes.after_fork()
+        self._pool.after_fork()
+
+    def _make_lane(self, send_in_thread: Callable[[list[Entry]], None]) -> Lane:
+        from django_upstash.routes.native_async import NativeLane
+
+        return NativeLane(send_in_thread, self.address, self._timeout)
+
+    def _exchange_batch(self, batch: list[Entry]) -> list[Reply]:
+        safe = all(entry.is_replay_safe() for entry in batch)
+        payload = b"".join([entry.payload for entry in batch])
+        return self._exchange(payload, sum(entry.count for entry in batch), (), safe)
+
+    def _open(self) -> NativeWire:
+        return NativeWire(self.address())
+
+    def _exchange(
+        self, payload: bytes, count: int, commands: Sequence[Command], replay_safe: bool | None
+    ) -> list[Reply]:
+        deadline = monotonic() + self._timeout
+        retries = self.settings.retries
+        while True:
+            wire = self._acquire(deadline)
+            try:
+                replies = wire.exchange(payload, count, deadline)
+            except BaseException as error:
+                self._pool.discard(wire)  # the reply may still come, and would answer the next caller
+                failure = self._failure(error)
+                if failure is None:
+                    raise
+                if retries <= 0 or not _may_repeat(failure, wire, commands, replay_safe, deadline):
+                    raise failure from error
+                retries -= 1
+            else:
+                self._pool.release(wire)
+                return replies
+
+    def _acquire(self, deadline: float) -> NativeWire:
+        """Return an open wire. Opening may be tried again: nothing has been sent yet."""
+        for retries_left in range(self.settings.retries, -1, -1):
+            try:
+                return self._pool.acquire()
+            except TimeoutError:
+                raise
+            except ConnectionError as error:
+                if not retries_left or isinstance(error, redis.AuthenticationError) or monotonic() >= deadline:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _failure(self, error: BaseException) -> UpstashError | None:
+        if isinstance(error, UpstashError):
+            return error
+        if isinstance(error, BlockingIOError | socket.timeout):
+            return TimeoutError(f"{self.settings.safe_url} did not answer within {self._timeout:g} s.")
+        if isinstance(error, OSError):
+            return ConnectionError(f"The connection to {self.settings.safe_url} broke: {_reason(error)}.")
+        return None
+
+
+def _may_repeat(
+    failure: UpstashError, wire: NativeWire, commands: Sequence[Command], replay_safe: bool | None, deadline: float
+) -> bool:
+    if isinstance(failure, TimeoutError | redis.AuthenticationError | redis.BusyLoadingError):
+        return False
+    if monotonic() >= deadline:
+        return False
+    if not wire.sent and len(commands) == 1:
+        return True  # a command that did not leave whole cannot have run
+    return names_are_replay_safe(commands) if replay_safe is None else replay_safe
+
+
+class NativeWire:
+    """One connection: sends packed commands and reads as many replies."""
+
+    epoch: object = None
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._connection = make_connection(settings, parser_class=_Parser)
+        try:
+            self._connection.connect()
+        except redis.RedisError as error:
+            raise translate(error) from error
+        parser = cast(_Parser, self._connection._parser)
+        self._parser = parser
+        self._socket = parser.socket
+        self._timeout = settings.timeout
+        self._limit = _timeout_setter(self._socket)
+        self._limit(self._timeout)
+        self._buffer = bytearray(_READ_SIZE)
+        self.idle_since = monotonic()
+        self.sent = False
+
+    def exchange(self, payload: bytes, count: int, deadline: float) -> list[Reply]:
+        """Send packed commands and return their ``count`` replies; raise when they are not all there in time."""
+        self.sent = False
+        sock, buffer, gets = self._socket, self._buffer, self._parser.reader.gets
+        sock.sendall(payload)
+        self.sent = True
+        received = sock.recv_into(buffer)
+        replies: list[Reply] = []
+        while True:
+            if not received:
+                raise ConnectionError("The server closed the connection before it answered.")
+            self._parser.reader.feed(buffer, 0, received)
+            while (reply := gets()) is not MORE:
+                replies.append(reply)
+            if len(replies) >= count:
+                break
+            received = self._receive_before(deadline)
+        if self._parser.fatal is not None or len(replies) > count:
+            raise self._parser.fatal or ProtocolError("The server sent more replies than it was sent commands.")
+        return replies
+
+    def is_alive(self) -> bool:
+        return is_quiet(self._socket)
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+    def _receive_before(self, deadline: float) -> int:
+        """Receive more of an answer that has begun, so that one that drips does not outlast the timeout."""
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise socket.timeout
+        self._limit(remaining)
+        try:
+            return self._socket.recv_into(self._buffer)
+        finally:
+            self._limit(self._timeout)
+
+
+class _Parser:
+    """redis-py's parser interface over a hiredis reader that makes this package's errors."""
+
+    def __init__(self, socket_read_size: int) -> None:
+        self.fatal: ConnectionError | None = None
+
+    def on_connect(self, connection: Any) -> None:
+        self.socket: socket.socket = connection._sock
+        self.reader = make_reader(self._error)
+        self.fatal = None
+
+    def on_disconnect(self) -> None:
+        pass
+
+    def can_read(self, timeout: float = 0) -> bool:
+        return not is_quiet(self.socket)
+
+    def read_response(self, disable_decoding: bool = False, **ignored: Any) -> Any:
+        """Read one reply of the handshake."""
+        while (reply := self.reader.gets()) is MORE:
+            received = self.socket.recv(_READ_SIZE)
+            if not received:
+                raise ConnectionError("The server closed the connection during the handshake.")
+            self.reader.feed(received)
+        if isinstance(reply, redis.ConnectionError):
+            raise reply
+        return reply
+
+    def _error(self, text: str) -> Exception:
+        error = server_error(text)
+        if isinstance(error, ConnectionError):
+            self.fatal = error
+        return error
+
+
+class _TLSConnection(Connection):
+    """redis-py's connection with the shared TLS context: its own reads every authority at each connect."""
+
+    def __init__(self, tls: ssl.SSLContext, **kwargs: Any) -> None:
+        self._tls = tls
+        super().__init__(**kwargs)
+
+    def _connect(self) -> socket.socket:
+        sock = super()._connect()  # type: ignore[no-untyped-call]
+        try:
+            return self._tls.wrap_socket(sock, server_hostname=self.host)
+        except BaseException:
+            sock.close()
+            raise
+
+
+def make_connection(settings: ConnectionSettings, **extra: Any) -> AbstractConnection:
+    """Return redis-py's connection object for these settings, not yet connected and with no needless handshake."""
+    kwargs = {
+        **connection_kwargs(settings),
+        "socket_timeout": settings.timeout,
+        "socket_connect_timeout": settings.connect_timeout or settings.timeout,
+        "protocol": 2,
+        **_UNANNOUNCED,
+        **extra,
+    }
+    if "path" in kwargs:
+        return UnixDomainSocketConnection(**kwargs)
+    kwargs["socket_keepalive"] = True
+    if settings.scheme == "rediss":
+        return _TLSConnection(tls_context(settings), **kwargs)
+    return Connection(**kwargs)
+
+
+def connection_kwargs(settings: ConnectionSettings) -> dict[str, Any]:
+    """Return what the URL says, in redis-py's words: host and port or path, user, password, database."""
+    parsed = parse_url(settings.url)
+    kwargs = {name: parsed[name] for name in ("host", "port", "path", "username", "password", "db") if name in parsed}
+    if settings.username:
+        kwargs["username"] = settings.username
+    if settings.password:
+        kwargs["password"] = settings.password
+    return kwargs
+
+
+def make_reader(on_error: Callable[[str], Exception]) -> Any:
+    """Return a hiredis reader whose error replies are made by ``on_error`` and which returns ``MORE`` when it needs more."""
+    return hiredis.Reader(protocolError=ProtocolError, replyError=on_error, notEnoughData=MORE)
+
+
+def translate(error: redis.RedisError) -> UpstashError:
+    """Return this package's error for one that redis-py raised while it connected."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return error
+    if isinstance(error, redis.TimeoutError):
+        return TimeoutError(f"{error}; nothing was sent.")
+    if isinstance(error, redis.ResponseError):
+        return ConnectionError(f"The server refused the handshake: {error}")
+    return ConnectionError(str(error))
+
+
+def pack(commands: Sequence[Command], transaction: bool = False, *, stateful: bool = False) -> bytes:
+    """Return the commands in the Redis protocol; raise ``DataError`` for an argument that has no bytes of its own."""
+    if not stateful:
+        refuse_stateful(commands)
+    try:
+        if len(commands) == 1:
+            return _pack_one(commands[0])
+        packed = b"".join(map(_pack_one, commands))
+    except UnicodeEncodeError:
+        raise DataError("An argument has a lone surrogate, which UTF-8 cannot carry; send bytes instead.") from None
+    return b"*1\r\n$5\r\nMULTI\r\n%b*1\r\n$4\r\nEXEC\r\n" % packed if transaction else packed
+
+
+_NEEDS_NO_LOOK = frozenset({str, bytes, float})
+
+
+def _pack_one(command: Command) -> bytes:
+    if not _NEEDS_NO_LOOK.issuperset(map(type, command)):
+        for argument in command:
+            _look_at(argument)
+    return cast(bytes, hiredis.pack_command(command))
+
+
+def _look_at(argument: object) -> None:
+    if isinstance(argument, bool) or not isinstance(argument, str | bytes | float | int):
+        raise DataError(f"An argument is {type(argument).__name__}; commands take str, bytes, int and float.")
+    # hiredis crashes the process on integers of thousands of digits.
+    if isinstance(argument, int) and argument.bit_length() > 64:
+        raise DataError("An integer argument has more than 64 bits; send it as str.")
+
+
+def unwrap(replies: list[Reply]) -> list[Reply]:
+    """Return the replies of the commands between MULTI and EXEC."""
+    executed = replies[-1]
+    if isinstance(executed, list):
+        return executed
+    queued = replies[1:-1]
+    cause = next((reply for reply in queued if isinstance(reply, Exception)), executed)
+    if not isinstance(executed, ExecAbortError | None):
+        return [executed] * len(queued)
+    return aborted(len(queued), cause)
+
+
+def _timeout_setter(sock: socket.socket) -> Callable[[float], None]:
+    import ssl
+
+    if sys.platform != "linux" or isinstance(sock, ssl.SSLSocket):
+        return sock.settimeout
+    sock.settimeout(None)
+    return partial(_set_kernel_timeout, sock)
+
+
+def _set_kernel_timeout(sock: socket.socket, seconds: float) -> None:
+    microseconds = max(int(seconds * 1_000_000), 1)  # zero would mean for ever
+    value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

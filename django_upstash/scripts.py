@@ -1,0 +1,79 @@
+"""Lua scripts: one ``.lua`` file each, run by EVALSHA, and by EVAL where the server has not seen them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from django_upstash.operations import Argument, Operation, Reply, only
+
+if TYPE_CHECKING:
+    from django_upstash.capabilities import Capabilities
+
+# https://upstash.com/docs/redis/features/key-locking
+KEY_LOCKING = "#!lua flags=allow-key-locking\n"
+
+
+class Script:
+    """A script in two forms: plain, and with Upstash's key-locking flag on its first line."""
+
+    def __init__(self, source: str) -> None:
+        self._forms = {
+            locking: (hashlib.sha1(text.encode()).hexdigest(), text)
+            for locking, text in ((False, source), (True, KEY_LOCKING + source))
+        }
+
+    def operation(
+        self,
+        capabilities: Capabilities,
+        keys: Sequence[Argument],
+        arguments: Sequence[Argument],
+        parse: Callable[[list[Reply]], Any] = only,
+        *,
+        replay_safe: bool = False,
+    ) -> Operation[Any]:
+        """Return the operation that runs the script; ``parse`` receives its one reply, errors included."""
+        sha, _ = self._forms[capabilities.key_locking]
+        tail = (len(keys), *keys, *arguments)
+
+        def parse_first(replies: list[Reply]) -> Any:
+            if _is_noscript(replies[0]):
+                return self._eval(capabilities, tail, parse, replay_safe)
+            return parse(replies)
+
+        return Operation((("EVALSHA", sha, *tail),), parse_first, replay_safe=replay_safe)
+
+    def _eval(
+        self, capabilities: Capabilities, tail: tuple[Argument, ...], parse: Callable[[list[Reply]], Any], safe: bool
+    ) -> Operation[Any]:
+        locking = capabilities.key_locking
+
+        def parse_eval(replies: list[Reply]) -> Any:
+            if locking and _refuses_key_locking(replies[0]):
+                capabilities.key_locking = False
+                return self._eval(capabilities, tail, parse, safe)
+            return parse(replies)
+
+        return Operation((("EVAL", self._forms[locking][1], *tail),), parse_eval, replay_safe=safe)
+
+
+@cache
+def load(name: str) -> Script:
+    """Return the script in ``lua/<name>.lua``."""
+    return Script(files("django_upstash").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8"))
+
+
+def _is_noscript(reply: Reply) -> bool:
+    from django_upstash.exceptions import NoScriptError
+
+    return isinstance(reply, NoScriptError)
+
+
+def _refuses_key_locking(reply: Reply) -> bool:
+    # Redis 7 and Valkey: "Unexpected flag in script shebang: allow-key-locking"; Redis 6, which knows no
+    # shebang: "Error compiling script (new function): user_script:1: unexpected symbol near '#'".
+    text = str(reply) if isinstance(reply, Exception) else ""
+    return "allow-key-locking" in text or "unexpected symbol near '#'" in text
