@@ -22,10 +22,10 @@ from django_upstash.meter import Meter
 from django_upstash.operations import Operation, command
 
 if TYPE_CHECKING:
-    import redis
-    import redis.asyncio
     import upstash_redis
     import upstash_redis.asyncio
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
 
     from django_upstash.conf import ConnectionSettings
     from django_upstash.routes.base import Route
@@ -49,10 +49,10 @@ class Connection:
     @property
     def route(self) -> Route:
         """The way to the server, made at first use."""
-        if self._route is None:
-            with self._lock:
-                self._route = self._route or make_route(self.settings)
-        return self._route
+        with self._lock:
+            if self._route is None:
+                self._route = make_route(self.settings)
+            return self._route
 
     def run(self, operation: Operation[Result]) -> Result:
         """Run an operation, through as many round trips as its replies ask for, and return its result."""
@@ -104,14 +104,14 @@ class Connection:
         self.meter.after_fork()
 
     @cached_property
-    def redis(self) -> redis.Redis:
+    def redis(self) -> Redis:
         """redis-py's client API over this connection, on either route."""
         from django_upstash.adapters.redis import RouteRedis
 
         return RouteRedis(self)
 
     @cached_property
-    def async_redis(self) -> redis.asyncio.Redis:
+    def async_redis(self) -> AsyncRedis:
         """redis-py's asyncio client API over this connection, on either route."""
         from django_upstash.adapters.redis import AsyncRouteRedis
 

@@ -31,7 +31,18 @@ _slots = itertools.count()
 class Entry:
     """The packed commands of one caller, and the future it waits on."""
 
-    __slots__ = ("alone", "commands", "count", "deadline", "future", "payload", "replay_safe", "replies", "retries")
+    __slots__ = (
+        "alone",
+        "commands",
+        "count",
+        "deadline",
+        "future",
+        "is_atomic",
+        "payload",
+        "replay_safe",
+        "replies",
+        "retries",
+    )
 
     future: asyncio.Future[list[Reply]]
     deadline: float  # in the loop's time
@@ -45,6 +56,7 @@ class Entry:
         *,
         retries: int = 0,
         alone: bool = False,
+        is_atomic: bool = False,
     ) -> None:
         self.payload = payload
         self.count = count
@@ -52,6 +64,7 @@ class Entry:
         self.replay_safe = replay_safe
         self.retries = retries
         self.alone = alone
+        self.is_atomic = is_atomic
         self.replies: list[Reply] = []
 
     def is_replay_safe(self) -> bool:

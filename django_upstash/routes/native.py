@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import inspect
 import socket
-import struct
-import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote
 
 import hiredis
 import redis
-from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
+from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 
 from django_upstash.exceptions import (
     ConnectionError,
@@ -29,10 +27,11 @@ from django_upstash.exceptions import (
     UpstashError,
     server_error,
 )
-from django_upstash.operations import Command, Reply, replay_safe as names_are_replay_safe
-from django_upstash.routes.base import Route, aborted, refuse_stateful
-from django_upstash.routes.lanes import Entry, Lane, Lanes
-from django_upstash.routes.pool import Pool, is_quiet
+from django_upstash.operations import Command, Reply
+from django_upstash.routes.base import aborted, refuse_stateful
+from django_upstash.routes.lanes import Entry, Lane
+from django_upstash.routes.pooled import PooledRoute
+from django_upstash.routes.sockets import is_quiet, timeout_setter
 from django_upstash.routes.tls import tls_context
 
 if TYPE_CHECKING:
@@ -50,18 +49,10 @@ _UNANNOUNCED: dict[str, Any] = (
 )
 
 
-class NativeRoute(Route):
-    """Commands over the Redis protocol, on a pool of at most ``MAX_CONNECTIONS`` connections."""
+class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
+    """Commands over the Redis protocol, on at most ``MAX_CONNECTIONS`` connections and one for each event loop."""
 
     name = "native"
-
-    def __init__(self, settings: ConnectionSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        self._timeout = settings.timeout
-        pool_timeout = settings.timeout if settings.pool_timeout is None else settings.pool_timeout
-        self._pool = Pool(self._open, settings.max_connections, pool_timeout)
-        self._lanes = Lanes(self._make_lane, self._exchange_batch, settings.max_connections)
 
     def execute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
@@ -75,13 +66,9 @@ class NativeRoute(Route):
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
     ) -> list[Reply]:
         transaction = atomic and len(commands) > 1
-        entry = Entry(
-            pack(commands, transaction),
-            len(commands) + 2 * transaction,
-            commands,
-            replay_safe,
-            retries=self.settings.retries,
-        )
+        payload = pack(commands, transaction)
+        count = len(commands) + 2 * transaction
+        entry = Entry(payload, count, commands, replay_safe, retries=self.settings.retries)
         replies = await self._lanes.current().submit(entry)
         return unwrap(replies) if transaction else replies
 
@@ -89,13 +76,8 @@ class NativeRoute(Route):
         """Return the settings whose URL is to be dialled; asked each time a connection is opened."""
         return self.settings
 
-    def close(self) -> None:
-        self._lanes.close()
-        self._pool.close()
-
-    def after_fork(self) -> None:
-        self._lanes.after_fork()
-        self._pool.after_fork()
+    def _open(self) -> NativeWire:
+        return NativeWire(self.address())
 
     def _make_lane(self, send_in_thread: Callable[[list[Entry]], None]) -> Lane:
         from django_upstash.routes.native_async import NativeLane
@@ -103,95 +85,39 @@ class NativeRoute(Route):
         return NativeLane(send_in_thread, self.address, self._timeout)
 
     def _exchange_batch(self, batch: list[Entry]) -> list[Reply]:
-        safe = all(entry.is_replay_safe() for entry in batch)
         payload = b"".join([entry.payload for entry in batch])
+        safe = all(entry.is_replay_safe() for entry in batch)
         return self._exchange(payload, sum(entry.count for entry in batch), (), safe)
-
-    def _open(self) -> NativeWire:
-        return NativeWire(self.address())
-
-    def _exchange(
-        self, payload: bytes, count: int, commands: Sequence[Command], replay_safe: bool | None
-    ) -> list[Reply]:
-        deadline = monotonic() + self._timeout
-        retries = self.settings.retries
-        while True:
-            wire = self._acquire(deadline)
-            try:
-                replies = wire.exchange(payload, count, deadline)
-            except BaseException as error:
-                self._pool.discard(wire)  # the reply may still come, and would answer the next caller
-                failure = self._failure(error)
-                if failure is None:
-                    raise
-                if retries <= 0 or not _may_repeat(failure, wire, commands, replay_safe, deadline):
-                    raise failure from error
-                retries -= 1
-            else:
-                self._pool.release(wire)
-                return replies
-
-    def _acquire(self, deadline: float) -> NativeWire:
-        """Return an open wire. Opening may be tried again: nothing has been sent yet."""
-        for retries_left in range(self.settings.retries, -1, -1):
-            try:
-                return self._pool.acquire()
-            except TimeoutError:
-                raise
-            except ConnectionError as error:
-                if not retries_left or isinstance(error, redis.AuthenticationError) or monotonic() >= deadline:
-                    raise
-        raise AssertionError("unreachable")
-
-    def _failure(self, error: BaseException) -> UpstashError | None:
-        if isinstance(error, UpstashError):
-            return error
-        if isinstance(error, BlockingIOError | socket.timeout):
-            return TimeoutError(f"{self.settings.safe_url} did not answer within {self._timeout:g} s.")
-        if isinstance(error, OSError):
-            return ConnectionError(f"The connection to {self.settings.safe_url} broke: {_reason(error)}.")
-        return None
-
-
-def _may_repeat(
-    failure: UpstashError, wire: NativeWire, commands: Sequence[Command], replay_safe: bool | None, deadline: float
-) -> bool:
-    if isinstance(failure, TimeoutError | redis.AuthenticationError | redis.BusyLoadingError):
-        return False
-    if monotonic() >= deadline:
-        return False
-    if not wire.sent and len(commands) == 1:
-        return True  # a command that did not leave whole cannot have run
-    return names_are_replay_safe(commands) if replay_safe is None else replay_safe
 
 
 class NativeWire:
     """One connection: sends packed commands and reads as many replies."""
 
     epoch: object = None
+    is_reusable = True
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._connection = make_connection(settings, parser_class=_Parser)
         try:
-            self._connection.connect()
+            self._connection.connect()  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             raise translate(error) from error
         parser = cast(_Parser, self._connection._parser)
         self._parser = parser
         self._socket = parser.socket
         self._timeout = settings.timeout
-        self._limit = _timeout_setter(self._socket)
+        self._limit = timeout_setter(self._socket)
         self._limit(self._timeout)
         self._buffer = bytearray(_READ_SIZE)
         self.idle_since = monotonic()
-        self.sent = False
+        self.has_sent = False
 
     def exchange(self, payload: bytes, count: int, deadline: float) -> list[Reply]:
         """Send packed commands and return their ``count`` replies; raise when they are not all there in time."""
-        self.sent = False
+        self.has_sent = False
         sock, buffer, gets = self._socket, self._buffer, self._parser.reader.gets
         sock.sendall(payload)
-        self.sent = True
+        self.has_sent = True
         received = sock.recv_into(buffer)
         replies: list[Reply] = []
         while True:
@@ -211,7 +137,7 @@ class NativeWire:
         return is_quiet(self._socket)
 
     def close(self) -> None:
-        self._connection.disconnect()
+        self._connection.disconnect()  # type: ignore[no-untyped-call]
 
     def _receive_before(self, deadline: float) -> int:
         """Receive more of an answer that has begun, so that one that drips does not outlast the timeout."""
@@ -265,7 +191,7 @@ class _TLSConnection(Connection):
 
     def __init__(self, tls: ssl.SSLContext, **kwargs: Any) -> None:
         self._tls = tls
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
 
     def _connect(self) -> socket.socket:
         sock = super()._connect()  # type: ignore[no-untyped-call]
@@ -281,28 +207,26 @@ def make_connection(settings: ConnectionSettings, **extra: Any) -> AbstractConne
     kwargs = {
         **connection_kwargs(settings),
         "socket_timeout": settings.timeout,
-        "socket_connect_timeout": settings.connect_timeout or settings.timeout,
+        "socket_connect_timeout": settings.connect_seconds,
         "protocol": 2,
         **_UNANNOUNCED,
         **extra,
     }
     if "path" in kwargs:
-        return UnixDomainSocketConnection(**kwargs)
+        return UnixDomainSocketConnection(**kwargs)  # type: ignore[abstract, no-untyped-call]
     kwargs["socket_keepalive"] = True
     if settings.scheme == "rediss":
         return _TLSConnection(tls_context(settings), **kwargs)
-    return Connection(**kwargs)
+    return Connection(**kwargs)  # type: ignore[no-untyped-call]
 
 
 def connection_kwargs(settings: ConnectionSettings) -> dict[str, Any]:
-    """Return what the URL says, in redis-py's words: host and port or path, user, password, database."""
-    parsed = parse_url(settings.url)
-    kwargs = {name: parsed[name] for name in ("host", "port", "path", "username", "password", "db") if name in parsed}
-    if settings.username:
-        kwargs["username"] = settings.username
-    if settings.password:
-        kwargs["password"] = settings.password
-    return kwargs
+    """Return what the settings say, in redis-py's words: host and port or path, user, password, database."""
+    username, password = settings.user_and_password
+    kwargs: dict[str, Any] = {"username": username, "password": password, "db": settings.database}
+    if settings.scheme == "unix":
+        return {**kwargs, "path": unquote(settings.parts.path)}
+    return {**kwargs, "host": settings.parts.hostname, "port": settings.parts.port or 6379}
 
 
 def make_reader(on_error: Callable[[str], Exception]) -> Any:
@@ -341,7 +265,7 @@ def _pack_one(command: Command) -> bytes:
     if not _NEEDS_NO_LOOK.issuperset(map(type, command)):
         for argument in command:
             _look_at(argument)
-    return cast(bytes, hiredis.pack_command(command))
+    return cast(bytes, hiredis.pack_command(command))  # type: ignore[arg-type]
 
 
 def _look_at(argument: object) -> None:
@@ -362,23 +286,3 @@ def unwrap(replies: list[Reply]) -> list[Reply]:
     if not isinstance(executed, ExecAbortError | None):
         return [executed] * len(queued)
     return aborted(len(queued), cause)
-
-
-def _timeout_setter(sock: socket.socket) -> Callable[[float], None]:
-    import ssl
-
-    if sys.platform != "linux" or isinstance(sock, ssl.SSLSocket):
-        return sock.settimeout
-    sock.settimeout(None)
-    return partial(_set_kernel_timeout, sock)
-
-
-def _set_kernel_timeout(sock: socket.socket, seconds: float) -> None:
-    microseconds = max(int(seconds * 1_000_000), 1)  # zero would mean for ever
-    value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

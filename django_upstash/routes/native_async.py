@@ -11,7 +11,8 @@ from django_upstash.exceptions import ConnectionError, TimeoutError, UpstashErro
 from django_upstash.operations import Reply
 from django_upstash.routes.lanes import Entry, Lane, closed_error
 from django_upstash.routes.native import MORE, connection_kwargs, make_reader, pack
-from django_upstash.routes.pool import IDLE_BEFORE_CHECK, is_quiet
+from django_upstash.routes.pool import IDLE_BEFORE_CHECK
+from django_upstash.routes.sockets import is_quiet
 from django_upstash.routes.tls import tls_context
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class AsyncWire(asyncio.Protocol):
 
 async def connect(settings: ConnectionSettings, lane: NativeLane) -> AsyncWire:
     """Open a connection in the running loop: TCP or unix socket, TLS, AUTH, SELECT."""
-    seconds = settings.connect_timeout or settings.timeout
+    seconds = settings.connect_seconds
     try:
         async with asyncio.timeout(seconds):
             wire = await _open(settings, lane)
@@ -184,8 +185,8 @@ async def _open(settings: ConnectionSettings, lane: NativeLane) -> AsyncWire:
         return (await loop.create_unix_connection(lambda: AsyncWire(lane, settings), kwargs["path"]))[1]
     tls: dict[str, Any] = {}
     if settings.scheme == "rediss":
-        tls = {"ssl": tls_context(settings), "server_hostname": kwargs.get("host", "localhost")}
-    host, port = kwargs.get("host", "localhost"), kwargs.get("port", 6379)
+        tls = {"ssl": tls_context(settings), "server_hostname": kwargs["host"]}
+    host, port = kwargs["host"], kwargs["port"]
     return (await loop.create_connection(lambda: AsyncWire(lane, settings), host, port, **tls))[1]
 
 
@@ -201,7 +202,7 @@ async def _handshake(wire: AsyncWire, settings: ConnectionSettings) -> None:
     loop = asyncio.get_running_loop()
     entry = Entry(pack(commands, stateful=True), len(commands), commands, replay_safe=False)
     entry.future = loop.create_future()
-    entry.deadline = loop.time() + (settings.connect_timeout or settings.timeout)
+    entry.deadline = loop.time() + (settings.connect_seconds)
     wire.send([entry])
     _check_handshake(await entry.future)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -55,10 +53,9 @@ class Pool(Generic[W]):
         self._open_wire = open_wire
         self._size = size
         self._timeout = timeout
-        self.after_fork()
+        self._start()
 
-    def after_fork(self) -> None:
-        """Start empty. In a forked child the parent's wires are forgotten, not closed: the parent still uses them."""
+    def _start(self) -> None:
         self._idle: deque[W] = deque()
         self._line: deque[_Waiter[W]] = deque()
         self._lock = threading.Lock()
@@ -104,6 +101,18 @@ class Pool(Generic[W]):
             idle.pop().close()
         self._serve()
 
+    def after_fork(self) -> None:
+        """
+        In a forked child: start empty.
+
+        Closing the child's copies of the sockets sends nothing, so the parent's connections live on; kept open, they
+        would hold those connections up after the parent has closed them.
+        """
+        inherited = self._idle
+        self._start()
+        for wire in inherited:
+            wire.close()
+
     def _make_room(self, epoch: object) -> None:
         with self._lock:
             if epoch is self._epoch:
@@ -130,10 +139,7 @@ class Pool(Generic[W]):
         self._line.append(waiter)
         self._serve()
         if not waiter.served.wait(self._timeout) and self._leave(waiter):
-            raise MaxConnectionsError(
-                f"All {self._size} connections were in use for {self._timeout:g} s; "
-                "raise MAX_CONNECTIONS or POOL_TIMEOUT, or use fewer threads."
-            )
+            raise all_in_use(self._size, self._timeout)
         return waiter.wire or self._open(waiter.epoch)
 
     def _leave(self, waiter: _Waiter[W]) -> bool:
@@ -153,8 +159,8 @@ class Pool(Generic[W]):
         return wire
 
 
-def is_quiet(sock: socket.socket) -> bool:
-    """Tell whether an idle socket has nothing to read: bytes nobody asked for and the end of the stream both show."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return not poll.poll(0)
+def all_in_use(size: int, seconds: float) -> MaxConnectionsError:
+    """Return the error of a caller who waited in line for so many seconds."""
+    return MaxConnectionsError(
+        f"All {size} connections were in use for {seconds:g} s; raise MAX_CONNECTIONS or POOL_TIMEOUT, or do less at once."
+    )

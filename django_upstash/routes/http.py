@@ -1,0 +1,285 @@
+"""HTTP/1.1 over a kept-alive socket: the request's bytes, the response's reader, and the synchronous wire."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httptools
+
+from django_upstash.conf import is_loopback
+from django_upstash.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    ProtocolError,
+    ServiceUnavailableError,
+    TimeoutError,
+)
+from django_upstash.routes.sockets import is_quiet, timeout_setter
+from django_upstash.routes.tls import tls_context
+
+if TYPE_CHECKING:
+    from django_upstash.conf import ConnectionSettings
+
+READ_SIZE = 65536
+_UNAVAILABLE = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Response:
+    """A complete HTTP response."""
+
+    status: int
+    body: bytes
+    content_type: bytes
+    sync_token: bytes | None
+
+
+def checked(response: Response) -> Response:
+    """Return the response; raise ``ServiceUnavailableError`` for one that a gateway gave in the server's place."""
+    if response.status in _UNAVAILABLE and b"limit exceeded" not in response.body:
+        raise ServiceUnavailableError(f"The server is not available now (HTTP {response.status}).")
+    return response
+
+
+class ResponseReader:
+    """Collects one response after the other from what a kept-alive connection receives."""
+
+    _complete: bool
+    _headers_complete: bool
+    _has_length: bool
+    _is_dirty: bool
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._begin()
+
+    def feed(self, data: bytes | memoryview) -> Response | None:
+        """Take in bytes; return the response once it is whole. Raises ``ProtocolError`` for what is not HTTP."""
+        self.has_begun = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise ProtocolError(f"The answer is not HTTP: {error}.") from error
+        return self._take() if self._complete else None
+
+    def end(self) -> Response:
+        """Say that the peer closed: that ends a response which did not tell its length, and truncates any other."""
+        if not self._headers_complete or self._has_length:
+            cause = "in the middle of its answer" if self.has_begun else "before it answered"
+            raise ProtocolError(f"The server closed the connection {cause}.")
+        self.keeps_alive = False
+        return self._take()
+
+    def _begin(self) -> None:
+        self.has_begun = False
+        self.keeps_alive = True
+        self._status = 0
+        self._complete = self._headers_complete = self._has_length = self._is_dirty = False
+        self._content_type = b""
+        self._sync_token: bytes | None = None
+        self._body: list[bytes] = []
+
+    def _take(self) -> Response:
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        response = Response(self._status, body, self._content_type, self._sync_token)
+        keeps_alive = self.keeps_alive and not self._is_dirty
+        self._begin()
+        self.keeps_alive = keeps_alive
+        return response
+
+    # httptools' callbacks.
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            # A response to nothing follows: nobody may read it as the answer to what is sent next.
+            self._is_dirty = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"content-type":
+            self._content_type = value.lower()
+        elif name == b"upstash-sync-token":
+            self._sync_token = value
+        elif name in (b"content-length", b"transfer-encoding"):
+            self._has_length = True
+
+    def on_headers_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+        self._headers_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._complete:
+            return
+        if self._status < 200:  # an interim response: the real one follows
+            self._begin()
+            return
+        self._complete = True
+        self.keeps_alive = self._parser.should_keep_alive()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go: the server, and the proxy on the way to it."""
+
+    host: str
+    port: int
+    is_tls: bool
+    proxy: SplitResult | None
+
+    @classmethod
+    def of(cls, settings: ConnectionSettings) -> Endpoint:
+        """Return the endpoint of a REST URL, with the proxy the environment names for it (``HTTPS_PROXY``, …)."""
+        parts = settings.parts
+        host, is_tls = parts.hostname or "", settings.scheme == "https"
+        proxy = None if is_loopback(host) or proxy_bypass(host) else getproxies().get(settings.scheme)
+        return cls(host, parts.port or (443 if is_tls else 80), is_tls, _proxy_parts(proxy) if proxy else None)
+
+    @property
+    def dialled(self) -> tuple[str, int]:
+        """Return the host and port to open a socket to."""
+        if self.proxy is None:
+            return self.host, self.port
+        return self.proxy.hostname or "", self.proxy.port or 80
+
+    @property
+    def authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def tunnel_request(self) -> bytes:
+        """Return the request that asks the proxy for a tunnel to the server (RFC 9110, section 9.3.6)."""
+        lines = [f"CONNECT {self.authority} HTTP/1.1", f"Host: {self.authority}", *self.proxy_authorization()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def proxy_authorization(self) -> list[str]:
+        if self.proxy is None or self.proxy.username is None:
+            return []
+        userinfo = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
+        return [f"Proxy-Authorization: Basic {base64.b64encode(userinfo.encode()).decode()}"]
+
+
+def _proxy_parts(proxy: str) -> SplitResult:
+    parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+    if parts.scheme != "http":
+        raise ConnectionError(f"The environment names a proxy with {parts.scheme}://; only http:// proxies are supported.")
+    return parts
+
+
+class HttpWire:
+    """One kept-alive connection to a REST server: sends a request and returns its response."""
+
+    epoch: object = None
+
+    def __init__(self, endpoint: Endpoint, settings: ConnectionSettings) -> None:
+        self._socket = _open_socket(endpoint, settings)
+        self._reader = ResponseReader()
+        self._timeout = settings.timeout
+        self._limit = timeout_setter(self._socket)
+        self._limit(self._timeout)
+        self._view = memoryview(bytearray(READ_SIZE))
+        self.idle_since = monotonic()
+        self.has_sent = False
+
+    @property
+    def is_reusable(self) -> bool:
+        return self._reader.keeps_alive
+
+    def exchange(self, payload: bytes, count: int, deadline: float) -> Response:
+        """Send a request and return its response; raise when it is not whole before the deadline."""
+        self.has_sent = False
+        self._socket.sendall(payload)
+        self.has_sent = True
+        received = self._socket.recv_into(self._view)
+        while True:
+            if not received:
+                return checked(self._reader.end())
+            response = self._reader.feed(self._view[:received])
+            if response is not None:
+                return checked(response)
+            received = self._receive_before(deadline)
+
+    def is_alive(self) -> bool:
+        return is_quiet(self._socket)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive_before(self, deadline: float) -> int:
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise socket.timeout
+        self._limit(remaining)
+        try:
+            return self._socket.recv_into(self._view)
+        finally:
+            self._limit(self._timeout)
+
+
+def _open_socket(endpoint: Endpoint, settings: ConnectionSettings) -> socket.socket:
+    seconds = settings.connect_seconds
+    where = ":".join(map(str, endpoint.dialled))
+    try:
+        sock = socket.create_connection(endpoint.dialled, timeout=seconds)
+    except OSError as error:
+        raise connect_failure(error, where, seconds) from error
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if endpoint.is_tls:
+            if endpoint.proxy is not None:
+                _open_tunnel(sock, endpoint)
+            sock = tls_context(settings).wrap_socket(sock, server_hostname=endpoint.host)
+    except OSError as error:
+        sock.close()
+        raise connect_failure(error, where, seconds) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_tunnel(sock: socket.socket, endpoint: Endpoint) -> None:
+    sock.sendall(endpoint.tunnel_request())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        # A byte at a time, so that nothing of the tunnelled stream is read with the proxy's answer.
+        received = sock.recv(1)
+        if not received:
+            raise ConnectionError("The proxy closed the connection instead of opening a tunnel.")
+        head += received
+    check_tunnel(head)
+
+
+def check_tunnel(head: bytes) -> None:
+    """Raise unless the proxy's answer to CONNECT is a success."""
+    status = TunnelReader().status_of(head)
+    if status == 407:
+        raise AuthenticationError("The proxy wants a user name and password (407); give them in HTTPS_PROXY.")
+    if not 200 <= status < 300:
+        raise ConnectionError(f"The proxy refused to open a tunnel to the server (HTTP {status}).")
+
+
+class TunnelReader:
+    """Reads the status of a proxy's answer to CONNECT, which has no body."""
+
+    def status_of(self, head: bytes) -> int:
+        parser = httptools.HttpResponseParser(self)
+        try:
+            parser.feed_data(head)
+        except httptools.HttpParserError as error:
+            raise ProtocolError(f"The proxy's answer is not HTTP: {error}.") from error
+        return int(parser.get_status_code())
+
+
+def connect_failure(error: OSError, where: str, seconds: float) -> ConnectionError | TimeoutError:
+    """Return the error for a connection that could not be opened. Nothing was sent."""
+    if isinstance(error, socket.timeout):
+        return TimeoutError(f"No connection to {where} within {seconds:g} s; nothing was sent.")
+    return ConnectionError(f"Cannot connect to {where}: {error.strerror or error}; nothing was sent.")

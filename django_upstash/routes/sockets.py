@@ -1,0 +1,40 @@
+"""What both routes need of a socket: whether it is quiet, and how long it may keep a caller waiting."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import sys
+from collections.abc import Callable
+from functools import partial
+
+
+def is_quiet(sock: socket.socket) -> bool:
+    """Tell whether an idle socket has nothing to read: bytes nobody asked for and the end of the stream both show."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return False
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return not poll.poll(0)
+
+
+def timeout_setter(sock: socket.socket) -> Callable[[float], None]:
+    """
+    Return the function that sets how many seconds one send or receive may take.
+
+    On Linux the kernel keeps the time of a plain socket: Python's own timeouts poll before every call. A call that
+    runs out of time raises ``BlockingIOError`` then, and ``socket.timeout`` otherwise.
+    """
+    if sys.platform != "linux" or isinstance(sock, ssl.SSLSocket):
+        return sock.settimeout
+    sock.settimeout(None)
+    return partial(_set_kernel_timeout, sock)
+
+
+def _set_kernel_timeout(sock: socket.socket, seconds: float) -> None:
+    microseconds = max(int(seconds * 1_000_000), 1)  # zero would mean for ever
+    value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
