@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import socket
 from dataclasses import dataclass
 from time import monotonic
@@ -20,7 +21,7 @@ from django_upstash.exceptions import (
     ServiceUnavailableError,
     TimeoutError,
 )
-from django_upstash.routes.sockets import is_quiet, timeout_setter
+from django_upstash.routes.sockets import is_quiet, reason, timeout_setter
 from django_upstash.routes.tls import tls_context
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 READ_SIZE = 65536
 _UNAVAILABLE = frozenset({429, 502, 503, 504})
+_TOLD_BY_STATUS = frozenset({401, 403, 404, 405})
+_BEGINNINGS = (b"{", b"[", b"$", b"-")  # of JSON documents and of RESP2 replies
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,31 @@ class Response:
     sync_token: bytes | None
 
 
-def checked(response: Response) -> Response:
-    """Return the response; raise ``ServiceUnavailableError`` for one that a gateway gave in the server's place."""
+def checked(response: Response, where: str) -> Response:
+    """
+    Return the response; raise for one that a gateway gave in the server's place.
+
+    Raised here, by the wire, it is a failure of the wire, and commands that may run twice are sent again.
+    """
     if response.status in _UNAVAILABLE and b"limit exceeded" not in response.body:
-        raise ServiceUnavailableError(f"The server is not available now (HTTP {response.status}).")
+        raise ServiceUnavailableError(f"{where} is not available now (HTTP {response.status}).")
+    if response.status not in _TOLD_BY_STATUS and response.body.lstrip()[:1] not in _BEGINNINGS:
+        raise unexpected(response, where)
     return response
+
+
+def unexpected(response: Response, where: str) -> ConnectionError:
+    """Return the error for a response that no Upstash server sends, the status first: it says more than the body."""
+    status = response.status
+    if status in (401, 403):
+        return AuthenticationError(f"{where} refused the token (HTTP {status}).")
+    if status >= 500:
+        return ServiceUnavailableError(f"{where} is not available now (HTTP {status}).")
+    if status in (404, 405) or 300 <= status < 400:
+        return ProtocolError(f"{where} answered HTTP {status}: is it the REST URL of a database?")
+    # The body is not quoted: it may be anything, an echo of the request included.
+    kind = "empty" if not response.body else "HTML" if response.body.lstrip()[:1] == b"<" else "not JSON"
+    return ProtocolError(f"{where} answered HTTP {status} with a body that is {kind}.")
 
 
 class ResponseReader:
@@ -169,7 +192,7 @@ class Endpoint:
 def _proxy_parts(proxy: str) -> SplitResult:
     parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
     if parts.scheme != "http":
-        raise ConnectionError(f"The environment names a proxy with {parts.scheme}://; only http:// proxies are supported.")
+        raise ConnectionError(f"The environment names a {parts.scheme}:// proxy; only http:// proxies are supported.")
     return parts
 
 
@@ -181,6 +204,7 @@ class HttpWire:
     def __init__(self, endpoint: Endpoint, settings: ConnectionSettings) -> None:
         self._socket = _open_socket(endpoint, settings)
         self._reader = ResponseReader()
+        self._where = settings.safe_url
         self._timeout = settings.timeout
         self._limit = timeout_setter(self._socket)
         self._limit(self._timeout)
@@ -200,10 +224,10 @@ class HttpWire:
         received = self._socket.recv_into(self._view)
         while True:
             if not received:
-                return checked(self._reader.end())
+                return checked(self._reader.end(), self._where)
             response = self._reader.feed(self._view[:received])
             if response is not None:
-                return checked(response)
+                return checked(response, self._where)
             received = self._receive_before(deadline)
 
     def is_alive(self) -> bool:
@@ -215,7 +239,7 @@ class HttpWire:
     def _receive_before(self, deadline: float) -> int:
         remaining = deadline - monotonic()
         if remaining <= 0:
-            raise socket.timeout
+            raise builtins.TimeoutError
         self._limit(remaining)
         try:
             return self._socket.recv_into(self._view)
@@ -282,4 +306,4 @@ def connect_failure(error: OSError, where: str, seconds: float) -> ConnectionErr
     """Return the error for a connection that could not be opened. Nothing was sent."""
     if isinstance(error, socket.timeout):
         return TimeoutError(f"No connection to {where} within {seconds:g} s; nothing was sent.")
-    return ConnectionError(f"Cannot connect to {where}: {error.strerror or error}; nothing was sent.")
+    return ConnectionError(f"Cannot connect to {where}: {reason(error)}; nothing was sent.")

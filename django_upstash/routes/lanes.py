@@ -3,7 +3,7 @@ What an event loop has under way on a route: operations that start in the same t
 
 A lane belongs to one loop and is kept by it, so it lives no longer. Loops come and go (``asyncio.run``,
 ``async_to_sync`` in every request of a WSGI site), so a loop's first batches travel on the route's thread-safe
-synchronous wires, in a thread, and only a loop that goes on gets a wire of its own: a short-lived one pays no handshake.
+synchronous wires, in a thread, and only a loop that goes on gets a wire of its own: a short one pays no handshake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from contextlib import suppress
 from contextvars import Context
 
 from django_upstash.exceptions import ConnectionError, UpstashError
-from django_upstash.operations import Command, Reply, replay_safe as names_are_replay_safe
+from django_upstash.operations import Command, Reply
+from django_upstash.operations import replay_safe as names_are_replay_safe
 
 PROBATION = 16  # batches that a new loop sends on synchronous wires
 MOST_COMMANDS = 1000  # in one batch

@@ -7,6 +7,7 @@ Between the two the path of a call is short: pack, send, receive, read. Timeouts
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import socket
 from collections.abc import Callable, Sequence
@@ -143,7 +144,7 @@ class NativeWire:
         """Receive more of an answer that has begun, so that one that drips does not outlast the timeout."""
         remaining = deadline - monotonic()
         if remaining <= 0:
-            raise socket.timeout
+            raise builtins.TimeoutError
         self._limit(remaining)
         try:
             return self._socket.recv_into(self._buffer)
@@ -230,7 +231,7 @@ def connection_kwargs(settings: ConnectionSettings) -> dict[str, Any]:
 
 
 def make_reader(on_error: Callable[[str], Exception]) -> Any:
-    """Return a hiredis reader whose error replies are made by ``on_error`` and which returns ``MORE`` when it needs more."""
+    """Return a hiredis reader whose error replies ``on_error`` makes, and which returns ``MORE`` when it needs more."""
     return hiredis.Reader(protocolError=ProtocolError, replyError=on_error, notEnoughData=MORE)
 
 

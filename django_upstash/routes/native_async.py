@@ -12,7 +12,7 @@ from django_upstash.operations import Reply
 from django_upstash.routes.lanes import Entry, Lane, closed_error
 from django_upstash.routes.native import MORE, connection_kwargs, make_reader, pack
 from django_upstash.routes.pool import IDLE_BEFORE_CHECK
-from django_upstash.routes.sockets import is_quiet
+from django_upstash.routes.sockets import is_quiet, reason
 from django_upstash.routes.tls import tls_context
 
 if TYPE_CHECKING:
@@ -168,8 +168,9 @@ async def connect(settings: ConnectionSettings, lane: NativeLane) -> AsyncWire:
             wire = await _open(settings, lane)
     except OSError as error:  # asyncio's TimeoutError is one of them
         if isinstance(error, asyncio.TimeoutError):
-            raise TimeoutError(f"No connection to {settings.safe_url} within {seconds:g} s; nothing was sent.") from error
-        raise ConnectionError(f"Cannot connect to {settings.safe_url}: {error.strerror or error}.") from error
+            where = settings.safe_url
+            raise TimeoutError(f"No connection to {where} within {seconds:g} s; nothing was sent.") from error
+        raise ConnectionError(f"Cannot connect to {settings.safe_url}: {reason(error)}; nothing was sent.") from error
     try:
         await _handshake(wire, settings)
     except BaseException:

@@ -162,5 +162,6 @@ class Pool(Generic[W]):
 def all_in_use(size: int, seconds: float) -> MaxConnectionsError:
     """Return the error of a caller who waited in line for so many seconds."""
     return MaxConnectionsError(
-        f"All {size} connections were in use for {seconds:g} s; raise MAX_CONNECTIONS or POOL_TIMEOUT, or do less at once."
+        f"All {size} connections were in use for {seconds:g} s; "
+        "raise MAX_CONNECTIONS or POOL_TIMEOUT, or do less at once."
     )

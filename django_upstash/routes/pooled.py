@@ -19,10 +19,12 @@ from django_upstash.exceptions import (
     TimeoutError,
     UpstashError,
 )
-from django_upstash.operations import Command, replay_safe as names_are_replay_safe
+from django_upstash.operations import Command
+from django_upstash.operations import replay_safe as names_are_replay_safe
 from django_upstash.routes.base import Route
 from django_upstash.routes.lanes import Entry, Lane, Lanes
 from django_upstash.routes.pool import Pool, Wire
+from django_upstash.routes.sockets import reason
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
@@ -147,5 +149,5 @@ def failure_of(error: BaseException, settings: ConnectionSettings) -> UpstashErr
     if isinstance(error, BlockingIOError | socket.timeout):
         return TimeoutError(f"{settings.safe_url} did not answer within {settings.timeout:g} s.")
     if isinstance(error, OSError):
-        return ConnectionError(f"The connection to {settings.safe_url} broke: {error.strerror or type(error).__name__}.")
+        return ConnectionError(f"The connection to {settings.safe_url} broke: {reason(error)}.")
     return None

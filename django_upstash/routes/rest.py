@@ -7,23 +7,17 @@ https://upstash.com/docs/redis/features/restapi
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django_upstash import __version__
 from django_upstash.codecs import Encoded
-from django_upstash.exceptions import (
-    AuthenticationError,
-    ConnectionError,
-    DataError,
-    PayloadTooLargeError,
-    ProtocolError,
-    ServiceUnavailableError,
-)
+from django_upstash.exceptions import ConnectionError, DataError, PayloadTooLargeError
 from django_upstash.operations import Command, Reply
 from django_upstash.routes.base import aborted, refuse_stateful
-from django_upstash.routes.http import Endpoint, HttpWire, Response
+from django_upstash.routes.http import Endpoint, HttpWire, Response, unexpected
 from django_upstash.routes.lanes import MOST_BYTES, Entry, Lane
 from django_upstash.routes.pooled import PooledRoute
 from django_upstash.routes.rest_encoding import (
@@ -31,7 +25,6 @@ from django_upstash.routes.rest_encoding import (
     RAW_BODY_FROM,
     decode_item,
     decode_items,
-    decode_json,
     decode_resp2,
     encode_command,
     raw_form,
@@ -212,9 +205,8 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         if not (names_are_replay_safe(commands) if replay_safe is None else replay_safe):
             return []
         middle = len(encoded) // 2
-        return [
-            self._request_of(encoded[part], commands[part], replay_safe) for part in (slice(middle), slice(middle, None))
-        ]
+        parts = (slice(middle), slice(middle, None))
+        return [self._request_of(encoded[part], commands[part], replay_safe) for part in parts]
 
     def _transaction(self, encoded: list[bytes], commands: Sequence[Command], replay_safe: bool | None) -> Request:
         def read(response: Response) -> list[Reply] | list[Request]:
@@ -249,11 +241,11 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         """Return the JSON of a response; raise for one that is not Upstash's."""
         self._keep_sync_token(response.sync_token)
         try:
-            document = decode_json(response.body)
-        except ProtocolError as error:
-            raise _http_failure(response.status, error, self.settings.safe_url) from None
+            document = json.loads(response.body)
+        except ValueError:
+            raise unexpected(response, self.settings.safe_url) from None
         if response.status in (401, 403):
-            raise AuthenticationError(f"{self.settings.safe_url} refused the token (HTTP {response.status}).")
+            raise unexpected(response, self.settings.safe_url)
         return document
 
     @staticmethod
@@ -328,14 +320,3 @@ def _path_and_headers(settings: ConnectionSettings, endpoint: Endpoint) -> tuple
     if settings.telemetry:
         lines.append(f"Upstash-Telemetry-Sdk: django_upstash@v{__version__}")
     return path, "".join(f"{line}\r\n" for line in lines).encode("latin-1")
-
-
-def _http_failure(status: int, error: ProtocolError, where: str) -> ConnectionError:
-    """Return the error for a response that is not JSON, the status first: it says more than the body."""
-    if status in (401, 403):
-        return AuthenticationError(f"{where} refused the token (HTTP {status}).")
-    if status >= 500:
-        return ServiceUnavailableError(f"{where} is not available now (HTTP {status}).")
-    if status in (404, 405) or 300 <= status < 400:
-        return ProtocolError(f"{where} answered HTTP {status}: is it the REST URL of a database?")
-    return ProtocolError(f"{where} answered HTTP {status} with a body that no Upstash server sends. {error}")

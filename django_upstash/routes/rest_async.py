@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 class RestLane(Lane):
     """One event loop's HTTP connections, at most ``MAX_CONNECTIONS``; batches beyond that wait their turn."""
 
-    def __init__(
-        self, send_in_thread: Callable[[list[Entry]], None], route: RestRoute, endpoint: Endpoint
-    ) -> None:
+    def __init__(self, send_in_thread: Callable[[list[Entry]], None], route: RestRoute, endpoint: Endpoint) -> None:
         super().__init__(send_in_thread, route.settings.timeout)
         self._route = route
         self._endpoint = endpoint
@@ -102,7 +101,7 @@ class RestLane(Lane):
         try:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
-        except asyncio.TimeoutError:
+        except builtins.TimeoutError:
             raise all_in_use(self._settings.max_connections, seconds) from None
 
     async def _wire(self) -> AsyncHttpWire:
@@ -151,7 +150,7 @@ class AsyncHttpWire(asyncio.Protocol):
         self.transport.write(payload)
         timer = self._loop.call_later(max(deadline - monotonic(), 0), self._expire)
         try:
-            return checked(await answer)
+            return checked(await answer, self._settings.safe_url)
         except BaseException:
             self.transport.abort()  # the response may still come, and would answer the next request
             raise

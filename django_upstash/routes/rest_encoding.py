@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from binascii import Error as Base64Error, a2b_base64
+from binascii import Error as Base64Error
+from binascii import a2b_base64
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
@@ -93,16 +94,6 @@ def _quoted(argument: Argument) -> str:
     return quote(_text(argument), safe="")
 
 
-def decode_json(body: bytes) -> Any:
-    """Return the JSON document of a response; raise ``ProtocolError`` for anything else, truncated JSON included."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        # The text is not quoted: it may be anything, an echo of the request included.
-        kind = "HTML" if body.lstrip()[:1] == b"<" else "not JSON" if body else "empty"
-        raise ProtocolError(f"The server's answer is {kind}.") from None
-
-
 def decode_item(item: Any, is_base64: bool) -> Reply:
     """Return the reply in ``{"result": …}`` or ``{"error": …}``."""
     if isinstance(item, dict):
@@ -111,7 +102,7 @@ def decode_item(item: Any, is_base64: bool) -> Reply:
             return server_error(error)
         if "result" in item:
             return decode_result(item["result"], is_base64)
-    raise ProtocolError("The server's answer has neither a result nor an error.")
+    raise ProtocolError("The answer has neither a result nor an error.")
 
 
 def decode_result(result: Any, is_base64: bool) -> Reply:

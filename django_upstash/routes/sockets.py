@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -38,3 +39,10 @@ def _set_kernel_timeout(sock: socket.socket, seconds: float) -> None:
     value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+def reason(error: OSError) -> str:
+    """Return why a connection could not be opened or broke, in the system's words: asyncio has others of its own."""
+    if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

@@ -68,7 +68,7 @@ def test_acquire__reuses_the_wire_used_last(opened: list[PairWire]) -> None:
 def test_acquire__waits_no_longer_than_the_timeout(opened: list[PairWire]) -> None:
     pool = make_pool(opened, size=1)
     wire = pool.acquire()
-    with pytest.raises(MaxConnectionsError, match="All 1 connections were in use for 0.05 s; raise MAX_CONNECTIONS"):
+    with pytest.raises(MaxConnectionsError, match=r"All 1 connections were in use for 0\.05 s; raise MAX_CONNECTIONS"):
         pool.acquire()
     pool.release(wire)
     assert pool.acquire() is wire
