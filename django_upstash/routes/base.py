@@ -65,7 +65,7 @@ def refuse_stateful(commands: Sequence[Command]) -> None:
             shown = name.decode() if isinstance(name, bytes) else name
             raise DataError(
                 f"{shown} needs a connection of its own and cannot run on a shared one; "
-                "use atomic=True for a transaction, or `connection.redis` on the native route."
+                "use atomic=True for a transaction, or `connection.redis.client()` on the native route."
             )
 
 

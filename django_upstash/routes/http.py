@@ -39,7 +39,6 @@ class Response:
 
     status: int
     body: bytes
-    content_type: bytes
     sync_token: bytes | None
 
 
@@ -73,14 +72,12 @@ def unexpected(response: Response, where: str) -> ConnectionError:
 class ResponseReader:
     """Collects one response after the other from what a kept-alive connection receives."""
 
-    _complete: bool
-    _headers_complete: bool
-    _has_length: bool
-    _is_dirty: bool
-
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._begin()
+        self._whole: Response | None = None
+        self.keeps_alive = True
+        self.has_begun = False
+        self.on_message_begin()
 
     def feed(self, data: bytes | memoryview) -> Response | None:
         """Take in bytes; return the response once it is whole. Raises ``ProtocolError`` for what is not HTTP."""
@@ -89,64 +86,52 @@ class ResponseReader:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             raise ProtocolError(f"The answer is not HTTP: {error}.") from error
-        return self._take() if self._complete else None
+        whole, self._whole = self._whole, None
+        if whole is not None:
+            self.has_begun = False
+        return whole
 
     def end(self) -> Response:
         """Say that the peer closed: that ends a response which did not tell its length, and truncates any other."""
-        if not self._headers_complete or self._has_length:
+        if self._status is None or self._has_length:
             cause = "in the middle of its answer" if self.has_begun else "before it answered"
             raise ProtocolError(f"The server closed the connection {cause}.")
         self.keeps_alive = False
-        return self._take()
+        return self._response(self._status)
 
-    def _begin(self) -> None:
-        self.has_begun = False
-        self.keeps_alive = True
-        self._status = 0
-        self._complete = self._headers_complete = self._has_length = self._is_dirty = False
-        self._content_type = b""
-        self._sync_token: bytes | None = None
-        self._body: list[bytes] = []
-
-    def _take(self) -> Response:
+    def _response(self, status: int) -> Response:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        response = Response(self._status, body, self._content_type, self._sync_token)
-        keeps_alive = self.keeps_alive and not self._is_dirty
-        self._begin()
-        self.keeps_alive = keeps_alive
-        return response
+        return Response(status, body, self._sync_token)
 
     # httptools' callbacks.
 
     def on_message_begin(self) -> None:
-        if self._complete:
+        if self._whole is not None:
             # A response to nothing follows: nobody may read it as the answer to what is sent next.
-            self._is_dirty = True
+            self.keeps_alive = False
+        self._status: int | None = None
+        self._has_length = False
+        self._sync_token: bytes | None = None
+        self._body: list[bytes] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name == b"content-type":
-            self._content_type = value.lower()
-        elif name == b"upstash-sync-token":
+        if name == b"upstash-sync-token":
             self._sync_token = value
         elif name in (b"content-length", b"transfer-encoding"):
             self._has_length = True
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
-        self._headers_complete = True
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._complete:
-            return
-        if self._status < 200:  # an interim response: the real one follows
-            self._begin()
-            return
-        self._complete = True
-        self.keeps_alive = self._parser.should_keep_alive()
+        # An interim response (1xx) is followed by the real one.
+        if self._whole is None and self._status is not None and self._status >= 200:
+            self._whole = self._response(self._status)
+            self.keeps_alive = self._parser.should_keep_alive()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""
+The process that starts an embedded server and stops it after its last user. Run by path, needs nothing but Python.
+
+    python -I -S keeper.py FOLDER SERVER [ARGUMENT ...]
+
+Each user holds a shared lock on ``users.lock`` for life, which the kernel releases however that life ends. Once the
+keeper gets it exclusively, nobody is left. It holds ``keeper.lock`` itself, as the sign that somebody will do so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+# Between looks at a development server's reloader, while nobody else is left.
+_LOOK_EVERY = 0.5
+
+
+def main() -> None:
+    os.chdir(sys.argv[1])
+    os.umask(0o077)
+    users = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    keeper = os.open("keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(keeper, fcntl.LOCK_EX)
+    # Whoever started this need not collect it when it ends; the child has the lock before the parent returns.
+    if os.fork():
+        os._exit(0)
+    _end_orphan()
+    server = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
+    signal.signal(signal.SIGTERM, lambda number, frame: server.terminate())
+    threading.Thread(target=_stop_after_last_user, args=(users, server), daemon=True).start()
+    server.wait()
+
+
+def _end_orphan() -> None:
+    """Stop a server whose keeper was killed: nobody else would."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(2)
+        client.connect("valkey.sock")
+        client.sendall(b"SHUTDOWN NOSAVE\r\n")
+        while client.recv(1024):
+            pass
+
+
+def _stop_after_last_user(users: int, server: subprocess.Popen[bytes]) -> None:
+    fcntl.flock(users, fcntl.LOCK_EX)
+    while _has_reloader():
+        fcntl.flock(users, fcntl.LOCK_UN)
+        time.sleep(_LOOK_EVERY)
+        fcntl.flock(users, fcntl.LOCK_EX)
+    server.terminate()
+
+
+def _has_reloader() -> bool:
+    """Tell whether a development server's reloader lives: between two lives of its child there is no user."""
+    found = False
+    for path in Path.cwd().glob("reloader-*"):
+        try:
+            os.kill(int(path.name.partition("-")[2]), 0)
+            found = True
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
