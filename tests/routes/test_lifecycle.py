@@ -17,6 +17,7 @@ from asgiref.sync import async_to_sync
 from django_upstash.connections import Connection
 from django_upstash.operations import command
 from django_upstash.routes.lanes import PROBATION
+from tests.servers import Server
 
 
 def in_child(work: Callable[[], Any]) -> Callable[[], Any]:
@@ -78,12 +79,14 @@ def test_fork__after_async_use_and_while_threads_are_busy(connection: Connection
     assert wrong == [[]] * 3
 
 
-def test_threads__lose_and_mix_up_nothing(connection: Connection) -> None:
+@pytest.mark.parametrize("turns", [50, pytest.param(334, marks=pytest.mark.slow)])
+def test_threads__lose_and_mix_up_nothing(connection: Connection, turns: int) -> None:
+    """32 threads, each with three operations a turn: 1,000 of them in the long run."""
     wrong: list[Any] = []
 
     def work(name: int) -> None:
         try:
-            for n in range(60):
+            for n in range(turns):
                 mine = f"{name}-{n}"
                 connection.run(command("SET", f"t{name}", mine))
                 if connection.run(command("GET", f"t{name}")) != mine.encode():
@@ -98,7 +101,7 @@ def test_threads__lose_and_mix_up_nothing(connection: Connection) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert connection.run(command("GET", "total")) == str(32 * 60).encode()
+    assert connection.run(command("GET", "total")) == str(32 * turns).encode()
     assert connection.route.open_connections <= connection.settings.max_connections  # type: ignore[attr-defined]
 
 
@@ -126,7 +129,7 @@ def test_loops__side_by_side_in_threads(connection: Connection) -> None:
             if [reply.decode() for reply in replies] != texts:
                 wrong.append(replies)
 
-    threads = [threading.Thread(target=lambda name=name: asyncio.run(use(name))) for name in range(4)]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda name=name: asyncio.run(use(name))) for name in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -134,9 +137,8 @@ def test_loops__side_by_side_in_threads(connection: Connection) -> None:
     assert wrong == []
 
 
-def test_loops__short_ones_pay_no_handshake(connection: Connection, valkey: Any) -> None:
-    if connection.settings.route == "rest":
-        pytest.skip("the server counts its own connections, not those of the REST front")
+@pytest.mark.parametrize("route", ["native"], indirect=True)  # of REST's connections the server knows nothing
+def test_loops__short_ones_pay_no_handshake(connection: Connection, valkey: Server) -> None:
     connection.ping()
 
     async def view() -> bytes:
