@@ -92,7 +92,7 @@ LOST: list[Any] = [
 STALLED: list[Any] = [
     pytest.param(lambda proxy: proxy.drop_replies(), id="replies dropped"),
     pytest.param(lambda proxy: proxy.blackhole(), id="nothing passes"),
-    pytest.param(lambda proxy: proxy.drip(1, TIMEOUT / 3), id="reply drips"),
+    pytest.param(lambda proxy: proxy.drip(1, TIMEOUT / 2), id="reply drips"),
 ]
 
 
