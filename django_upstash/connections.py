@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from django.core.signals import setting_changed
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
 class Connection:
     """One server as the whole process sees it: a route, its meter, and what the server turned out to be able to do."""
 
@@ -41,6 +46,7 @@ class Connection:
         self.meter = Meter()
         self.capabilities = Capabilities(settings)
         self._route: Route | None = None
+        self._companions: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -56,7 +62,7 @@ class Connection:
 
     def run(self, operation: Operation[Result]) -> Result:
         """Run an operation, through as many round trips as its replies ask for, and return its result."""
-        while True:
+        while operation.commands:
             started = perf_counter()
             try:
                 replies = (self._route or self.route).execute(
@@ -70,10 +76,11 @@ class Connection:
             if not isinstance(result, Operation):
                 return result
             operation = result
+        return _known_result(operation)
 
     async def arun(self, operation: Operation[Result]) -> Result:
         """Do as ``run`` does, awaited; operations that start in the same tick of the loop share a round trip."""
-        while True:
+        while operation.commands:
             started = perf_counter()
             try:
                 replies = await (self._route or self.route).aexecute(
@@ -87,6 +94,7 @@ class Connection:
             if not isinstance(result, Operation):
                 return result
             operation = result
+        return _known_result(operation)
 
     def ping(self) -> bool:
         """Ask the server for a sign of life, in one command; raise what keeps it from answering."""
@@ -96,8 +104,16 @@ class Connection:
         """Release every socket; the connection opens new ones when it is used again."""
         with self._lock:
             route, self._route = self._route, None
+            companions = list(self._companions)
+        for companion in companions:
+            companion.close()
         if route is not None:
             route.close()
+
+    def close_with(self, companion: Closable) -> None:
+        """Call ``close`` on what has sockets of its own beside the route, whenever this connection is closed."""
+        with self._lock:
+            self._companions.add(companion)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -130,6 +146,14 @@ class Connection:
         from django_upstash.adapters.upstash import AsyncRouteUpstash
 
         return AsyncRouteUpstash(self)
+
+
+def _known_result(operation: Operation[Result]) -> Result:
+    """Return the result of an operation without commands."""
+    result = operation.parse([])
+    if isinstance(result, Operation):
+        raise TypeError("An operation without commands returned another operation instead of its result.")
+    return result
 
 
 def make_route(settings: ConnectionSettings) -> Route:

@@ -10,6 +10,7 @@ Every error this package raises, all of them also redis-py's own.
     │   └── ProtocolError           the answer was not Redis': HTML, truncated, empty
     ├── TimeoutError                no answer within the timeout; whether the commands ran is unknown
     ├── DataError                   an argument that cannot be sent; nothing was sent
+    │   └── NotOverRestError        what needs a connection of its own, asked of one over REST
     └── ResponseError               the server refused one command (the error in that command's slot)
         ├── UnknownCommandError     the server does not have the command
         ├── NoScriptError           EVALSHA of a script the server has not seen
@@ -36,6 +37,7 @@ __all__ = [
     "MaxConnectionsError",
     "NoPermissionError",
     "NoScriptError",
+    "NotOverRestError",
     "OutOfMemoryError",
     "PayloadTooLargeError",
     "ProtocolError",
@@ -84,6 +86,10 @@ class TimeoutError(UpstashError, redis.TimeoutError):
 
 class DataError(UpstashError, redis.DataError):
     """An argument that cannot be sent. Nothing was sent."""
+
+
+class NotOverRestError(DataError, NotImplementedError):
+    """What needs a connection of its own, asked of a connection over REST. Nothing was sent."""
 
 
 class ResponseError(UpstashError, redis.ResponseError):

@@ -30,7 +30,8 @@ class Operation(Generic[Result]):
     The commands of one round trip and the function that reads their replies.
 
     ``parse`` receives one reply per command, in order; the error of a refused command stands in its slot. It returns
-    the result, or another operation when the replies ask for one more round trip. ``atomic`` runs the commands as one
+    the result, or another operation when the replies ask for one more round trip. An operation without commands knows
+    its result: nothing is sent, and ``parse`` receives no replies. ``atomic`` runs the commands as one
     transaction. ``replay_safe`` says whether sending them twice changes neither the data nor the result; where it is
     None, the commands' names decide.
     """

@@ -102,8 +102,6 @@ def ensure_server(directory: Path, timeout: float = 10.0) -> str:
             _join_users(folder, deadline)
             _run_server(folder, deadline)
     except OSError as error:
-        if isinstance(error, ConnectionError):
-            raise
         raise _failure(folder, f"{reason(error)}; embedded:///path names another folder") from error
     return f"unix://{quote(str(folder / 'valkey.sock'))}"
 
@@ -127,16 +125,18 @@ def _prepare(folder: Path) -> None:
         raise _failure(folder, "the folder belongs to another user; embedded:///path names another folder")
     if status.st_mode & 0o077:
         raise _failure(folder, "the folder is open to other users; close it with chmod 700, or remove it")
-    # Its first file tells a folder of ours from one that holds somebody's work.
-    if not (folder / "start.lock").exists() and any(folder.iterdir()):
+    # The file made first tells a folder of ours from one that holds somebody's work. Looked for last: another process
+    # may be making them right now.
+    if any(folder.iterdir()) and not (folder / "start.lock").exists():
         raise _failure(folder, "the folder holds other things; embedded:///path names a new one")
     (folder / "start.lock").touch(0o600)
-    (folder / ".gitignore").write_text("*\n")
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")
 
 
 def _join_users(folder: Path, deadline: float) -> None:
     path = folder / "users.lock"
-    if not _holds(folder, path):
+    if not _is_user(folder, path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _acquire(descriptor, fcntl.LOCK_SH, folder, deadline)
@@ -148,10 +148,10 @@ def _join_users(folder: Path, deadline: float) -> None:
         (folder / f"reloader-{os.getppid()}").touch()
 
 
-def _holds(folder: Path, path: Path) -> bool:
-    """Tell whether this process has its lock on the file that is there now, and nobody closed or replaced it."""
+def _is_user(folder: Path, path: Path) -> bool:
+    """Tell whether this process has its lock, on the file that is there now: somebody may have removed the folder."""
     try:
-        return os.path.sameopenfile(_users[folder], path)
+        return os.path.samestat(os.fstat(_users[folder]), path.stat())
     except (KeyError, OSError):
         return False
 

@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 # Between looks at a development server's reloader, while nobody else is left.
 _LOOK_EVERY = 0.5
@@ -29,7 +28,7 @@ def main() -> None:
     os.umask(0o077)
     users = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     keeper = os.open("keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(keeper, fcntl.LOCK_EX)
+    fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free: one at a time looks, and starts a keeper
     # Whoever started this need not collect it when it ends; the child has the lock before the parent returns.
     if os.fork():
         os._exit(0)
@@ -61,14 +60,20 @@ def _stop_after_last_user(users: int, server: subprocess.Popen[bytes]) -> None:
 
 def _has_reloader() -> bool:
     """Tell whether a development server's reloader lives: between two lives of its child there is no user."""
-    found = False
-    for path in Path.cwd().glob("reloader-*"):
-        try:
-            os.kill(int(path.name.partition("-")[2]), 0)
-            found = True
-        except ProcessLookupError:
-            path.unlink(missing_ok=True)
-    return found
+    # Not pathlib, which wants to know the folder's name: it may have been removed.
+    pids = [int(name.partition("-")[2]) for name in os.listdir(".") if name.startswith("reloader-")]
+    return any(_is_alive(pid) for pid in pids)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        os.unlink(f"reloader-{pid}")
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ MOST_COMMANDS = 1000  # in one batch
 MOST_BYTES = 1024 * 1024  # in one batch, unless a single entry is larger
 
 _slots = itertools.count()
+# In a forked child, what the parent's loops had open. It is kept: closing a transport would take the parent's socket
+# out of the epoll set that both processes share.
+_parents: list[object] = []
 
 
 class Entry:
@@ -162,10 +165,14 @@ class Lanes:
         self._make_lane = make_lane
         self._exchange = exchange
         self._threads = threads
-        self.after_fork()
+        self._start()
 
     def after_fork(self) -> None:
-        """Start empty, under a new name: lanes of the parent's loops are left untouched."""
+        """In a forked child: start empty, under a new name; the parent's lanes and loops are kept untouched."""
+        _parents.extend((lane, loop()) for lane, loop in self._lanes.items())
+        self._start()
+
+    def _start(self) -> None:
         self._slot = f"_django_upstash_lane_{next(_slots)}"
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None

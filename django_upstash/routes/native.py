@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 MORE: Final = object()  # what a reader returns when the reply is not all there yet
 _READ_SIZE = 65536
 # redis-py 8 announces itself unless told not to by the first of these, redis-py 6 and 7 by the others.
-_UNANNOUNCED: dict[str, Any] = (
+UNANNOUNCED: dict[str, Any] = (
     {"driver_info": None}
     if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
     else {"lib_name": None, "lib_version": None}
@@ -58,6 +58,8 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
     def execute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
     ) -> list[Reply]:
+        if not commands:
+            return []
         transaction = atomic and len(commands) > 1
         payload = pack(commands, transaction)
         replies = self._exchange(payload, len(commands) + 2 * transaction, commands, replay_safe)
@@ -66,6 +68,8 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
     async def aexecute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
     ) -> list[Reply]:
+        if not commands:
+            return []
         transaction = atomic and len(commands) > 1
         payload = pack(commands, transaction)
         count = len(commands) + 2 * transaction
@@ -210,7 +214,7 @@ def make_connection(settings: ConnectionSettings, **extra: Any) -> AbstractConne
         "socket_timeout": settings.timeout,
         "socket_connect_timeout": settings.connect_seconds,
         "protocol": 2,
-        **_UNANNOUNCED,
+        **UNANNOUNCED,
         **extra,
     }
     if "path" in kwargs:

@@ -72,6 +72,8 @@ class RestRoute(PooledRoute[HttpWire, Response]):
     async def aexecute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
     ) -> list[Reply]:
+        if not commands:
+            return []
         if self._is_base64 is None:
             await asyncio.to_thread(self._learn_encoding)
         return await self._lanes.current().submit(self._entry(commands, atomic, replay_safe))
@@ -117,9 +119,9 @@ class RestRoute(PooledRoute[HttpWire, Response]):
     # Requests.
 
     def _requests(self, commands: Sequence[Command], atomic: bool, replay_safe: bool | None) -> list[Request]:
-        refuse_stateful(commands)
         if not commands:
             return []
+        refuse_stateful(commands)
         if len(commands) == 1:
             return [self._single_or_raw(commands[0], replay_safe)]
         encoded = [encode_command(command) for command in commands]

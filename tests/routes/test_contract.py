@@ -38,6 +38,7 @@ def execute(request: pytest.FixtureRequest, connection: Connection) -> Execute:
 @pytest.mark.parametrize(
     ("commands", "replies"),
     [
+        ([], []),
         ([("PING",)], [b"PONG"]),
         ([("SET", "k", "v")], [b"OK"]),
         ([("GET", "nothing")], [None]),

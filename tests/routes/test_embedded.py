@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import shutil
 import signal
@@ -41,7 +42,8 @@ run = lambda *arguments: connection.run(command(*arguments))
 arun = lambda *arguments: asyncio.run(connection.arun(command(*arguments)))
 info = lambda name: run("INFO").decode().partition(f"\\n{name}:")[2].partition("\\r")[0]
 for line in sys.stdin:
-    print(repr(eval(line)), flush=True)
+    sys.stdout.write(f"{eval(line)!r}\\n")
+    sys.stdout.flush()
 """
 # Django's autoreloader: the parent of one child after another.
 RELOADER = f"""
@@ -183,6 +185,7 @@ def test_ensure_server__only_our_user_may_enter(start_user: Starter, folder: Pat
     assert (folder / "valkey.sock").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not on PATH")
 def test_ensure_server__git_does_not_see_the_folder(start_user: Starter, folder: Path) -> None:
     user = start_user()
     user.server()
@@ -225,6 +228,7 @@ def test_route__the_server_is_killed__the_next_command_finds_a_new_one(start_use
     assert len(seen) == 3
 
 
+@pytest.mark.skipif(not shutil.which("ps"), reason="ps is not on PATH")
 def test_route__the_keeper_is_killed__the_next_user_gets_a_kept_server(start_user: Starter, folder: Path) -> None:
     first = start_user()
     orphan = first.server()
@@ -232,6 +236,8 @@ def test_route__the_keeper_is_killed__the_next_user_gets_a_kept_server(start_use
     second = start_user()
     with seen_to_end(folder):
         os.kill(int(parent.stdout), signal.SIGKILL)
+        with (folder / "keeper.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as soon as it is dead
         kept = second.server()
     assert kept != orphan
     assert first.server() == kept

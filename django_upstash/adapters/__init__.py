@@ -1,0 +1,1 @@
+"""Whole client APIs over a connection, on either route: redis-py's (``redis``) and the Upstash SDK's (``upstash``)."""

@@ -1,0 +1,208 @@
+"""Django's cache on Upstash."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import cache as once
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, get_key_func
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django_redis.cache import RedisCache  # type: ignore[import-untyped]
+
+from django_upstash import cache_location, conf
+from django_upstash.cache import counters, many, operations, scans
+from django_upstash.cache.failures import COLLECTION_FALLBACKS, IGNORABLE, Fallback
+from django_upstash.cache.formats import value_codec
+from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.twins import twin
+from django_upstash.connections import Connection, connections
+
+if TYPE_CHECKING:
+    from django_upstash.conf import ConnectionSettings
+
+_CLIENT = "django_upstash.cache.client.UpstashClient"
+# What a cache object has made of settings, and makes anew when they change.
+_DERIVED = ("connection", "keyspace")
+_caches: weakref.WeakSet[UpstashCache] = weakref.WeakSet()
+
+
+class _Naming:
+    """An attribute that keys are made from: when it changes, the cache forgets what it had made of the old one."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, cache: UpstashCache | None, owner: type | None = None) -> Any:
+        return self if cache is None else cache.__dict__[self._name]
+
+    def __set__(self, cache: UpstashCache, value: Any) -> None:
+        cache.__dict__[self._name] = value
+        cache.__dict__.pop("keyspace", None)
+
+
+class UpstashCache(RedisCache):  # type: ignore[misc]
+    """
+    django-redis' ``RedisCache`` on a connection of this package, natively or over REST.
+
+    ``LOCATION`` is the name of a connection in ``UPSTASH``, or a URL. Every method Django gives a cache, and each of
+    django-redis' on keys, runs as one operation, and has an asynchronous twin whose name begins with "a". Cache
+    objects hold no connection of their own: they are made for every thread and task, and closing one closes nothing.
+    """
+
+    key_prefix = _Naming()
+    version = _Naming()
+    key_func = _Naming()
+    default_timeout = _Naming()
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        options = {"CLIENT_CLASS": _CLIENT, **params.get("OPTIONS", {})}
+        super().__init__(server, {**params, "OPTIONS": options})
+        self._require_own_client()
+        _caches.add(self)
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The connection that ``LOCATION`` names, shared by the whole process."""
+        settings = _settings(self._server, self._params["OPTIONS"])
+        is_url = cache_location.is_url(cache_location.single(self._server))
+        return connections.for_settings(settings) if is_url else connections[settings.alias]
+
+    @cached_property
+    def keyspace(self) -> Keyspace:
+        """What operations of this cache need to know."""
+        connection = self.connection
+        codec = value_codec(self._params["OPTIONS"], conf.signing_secrets(), self.key_prefix)
+        reverse = self._params.get("REVERSE_KEY_FUNCTION")
+        return Keyspace(
+            self,
+            codec.text_safe() if connection.settings.route == "rest" else codec,
+            connection.capabilities,
+            connection.settings.max_request_size,
+            get_key_func(reverse) if reverse else None,
+        )
+
+    get, aget = twin(operations.get)
+    set, aset = twin(operations.set)
+    add, aadd = twin(operations.add)
+    touch, atouch = twin(operations.touch)
+    delete, adelete = twin(operations.delete)
+    has_key, ahas_key = twin(operations.has_key)
+    incr, aincr = twin(counters.incr)
+    decr, adecr = twin(counters.decr)
+    incr_version, aincr_version = twin(operations.incr_version)
+    decr_version, adecr_version = twin(operations.decr_version)
+    ttl, attl = twin(operations.ttl)
+    pttl, apttl = twin(operations.pttl)
+    persist, apersist = twin(operations.persist)
+    expire, aexpire = twin(operations.expire)
+    pexpire, apexpire = twin(operations.pexpire)
+    expire_at, aexpire_at = twin(operations.expire_at)
+    pexpire_at, apexpire_at = twin(operations.pexpire_at)
+    get_many, aget_many = twin(many.get_many)
+    set_many, aset_many = twin(many.set_many)
+    delete_many, adelete_many = twin(many.delete_many)
+    keys, akeys = twin(scans.keys)
+    delete_pattern, adelete_pattern = twin(scans.delete_pattern)
+    clear, aclear = twin(scans.clear)
+    _page, _apage = twin(scans.page)
+    _get_or_set, _aget_or_set = twin(operations.get_or_set)
+
+    def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
+        """Return the value, or add ``default``, or what it returns when called, and return that."""
+        return self._get_or_set(key, _once(default), timeout, version)
+
+    async def aget_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
+        """Do as ``get_or_set`` does; a callable ``default`` is called, not awaited."""
+        return await self._aget_or_set(key, _once(default), timeout, version)
+
+    def iter_keys(
+        self, search: str, itersize: int | None = None, client: Any = None, version: Any = None
+    ) -> Iterator[str]:
+        """Yield the keys that match ``search``, a page at a time; one may come twice."""
+        cursor: str | None = scans.START
+        while cursor is not None:
+            found, cursor = self._page(search, cursor, itersize, version, client)
+            yield from found
+
+    async def aiter_keys(self, search: str, itersize: int | None = None, version: Any = None) -> AsyncIterator[str]:
+        """Yield the keys that match ``search``, a page at a time; one may come twice."""
+        cursor: str | None = scans.START
+        while cursor is not None:
+            found, cursor = await self._apage(search, cursor, itersize, version)
+            for key in found:
+                yield key
+
+    def close(self, **kwargs: Any) -> None:
+        """Do nothing: the connection belongs to the process, and stays open for the next request."""
+
+    def fall_back(self, error: Exception, fallback: Fallback, args: Any, kwargs: Any) -> Any:
+        """Return what a method says in place of the server, or raise ``error`` unless ``IGNORE_EXCEPTIONS`` is set."""
+        if not self._ignore_exceptions:
+            raise error
+        if self._log_ignored_exceptions:
+            self.logger.exception("Exception ignored")
+        return fallback(*args, **kwargs)
+
+    def _require_own_client(self) -> None:
+        from django_upstash.cache.client import UpstashClient
+
+        if not issubclass(self._client_cls, UpstashClient):
+            raise ImproperlyConfigured(
+                f'OPTIONS["CLIENT_CLASS"] is {self._client_cls.__name__}, which opens connections of its own; '
+                f"leave it out, or name a subclass of {_CLIENT}."
+            )
+
+
+def _settings(location: Any, options: Mapping[str, Any]) -> ConnectionSettings:
+    try:
+        return _remembered_settings(location, tuple(options.items()))
+    except TypeError:  # a list or a dict among them
+        return conf.cache_location_settings(location, options)
+
+
+@lru_cache(maxsize=64)
+def _remembered_settings(location: Any, options: tuple[tuple[str, Any], ...]) -> ConnectionSettings:
+    return conf.cache_location_settings(location, dict(options))
+
+
+def _once(default: Any) -> Any:
+    # The fallback may ask for a default that has been computed before the server failed.
+    return once(default) if callable(default) else default
+
+
+def _collection_method(name: str, fallback: Fallback) -> Callable[..., Any]:
+    def method(self: UpstashCache, *args: Any, **kwargs: Any) -> Any:
+        try:
+            found = getattr(self.client, name)(*args, **kwargs)
+        except IGNORABLE as error:
+            return self.fall_back(error, fallback, args, kwargs)
+        return _guarded(self, found) if isinstance(found, Iterator) else found
+
+    method.__name__, method.__doc__ = name, f"Do as the client's ``{name}`` does."
+    return method
+
+
+def _guarded(cache: UpstashCache, items: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from items
+    except IGNORABLE as error:
+        cache.fall_back(error, lambda: None, (), {})
+
+
+for _name, _fallback in COLLECTION_FALLBACKS.items():
+    setattr(UpstashCache, _name, _collection_method(_name, _fallback))
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting in ("CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "UPSTASH"):
+        _remembered_settings.cache_clear()
+        for cache in list(_caches):
+            for name in _DERIVED:
+                cache.__dict__.pop(name, None)
+
+
+setting_changed.connect(_forget, dispatch_uid="django_upstash.cache")

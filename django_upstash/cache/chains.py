@@ -1,0 +1,38 @@
+"""Operations made of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django_upstash.operations import Operation
+
+
+def known(result: Any) -> Operation[Any]:
+    """Return the operation that sends nothing, for its result is known."""
+    return Operation((), lambda replies: result)
+
+
+def then(operation: Operation[Any], after: Callable[[Any], Any]) -> Operation[Any]:
+    """Return the operation whose result is ``after``'s, of the first one's result; that may be one more operation."""
+
+    def parse(replies: list[Any]) -> Any:
+        result = operation.parse(replies)
+        return then(result, after) if isinstance(result, Operation) else after(result)
+
+    return Operation(operation.commands, parse, atomic=operation.atomic, replay_safe=operation.replay_safe)
+
+
+def in_turn(
+    operations: Sequence[Operation[Any]], gather: Callable[[list[Any]], Any], results: Sequence[Any] = ()
+) -> Operation[Any]:
+    """Return the operation that runs these one after another, and whose result ``gather`` makes of theirs."""
+    if not operations:
+        return known(gather([*results]))
+    first, *others = operations
+
+    def after(result: Any) -> Any:
+        done = [*results, result]
+        return in_turn(others, gather, done) if others else gather(done)
+
+    return then(first, after)

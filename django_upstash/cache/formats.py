@@ -1,0 +1,53 @@
+"""How a cache's ``OPTIONS`` say that its values are stored. Paths are imported when the first value is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from django_upstash.codecs import ValueCodec, signed_codec, unsigned_codec
+
+_PICKLE = "django_redis.serializers.pickle.PickleSerializer"
+_IDENTITY = "django_redis.compressors.identity.IdentityCompressor"
+# What these read is data, whoever wrote it. Any other serializer may make code of it.
+_DATA_ONLY = frozenset({"django_redis.serializers.json", "django_redis.serializers.msgpack"})
+
+
+def value_codec(options: Mapping[str, Any], secrets: Sequence[str | bytes], prefix: str) -> ValueCodec:
+    """
+    Return the codec that ``SERIALIZER``, ``COMPRESSOR`` and ``SIGN`` ask for.
+
+    Raises ``ImproperlyConfigured`` for a path that leads nowhere, or to something else.
+    """
+    serializer = _make(options, "SERIALIZER", _PICKLE, ("dumps", "loads"))
+    compressor = None
+    if options.get("COMPRESSOR", _IDENTITY) != _IDENTITY:
+        compressor = _make(options, "COMPRESSOR", _IDENTITY, ("compress", "decompress"))
+    sign = options.get("SIGN", True)
+    if not isinstance(sign, bool):
+        raise ImproperlyConfigured(f'OPTIONS["SIGN"] must be True or False, not {type(sign).__name__}.')
+    if sign and not _reads_data_only(serializer):
+        return signed_codec(serializer, compressor, secrets, prefix)
+    return unsigned_codec(serializer, compressor)
+
+
+def _make(options: Mapping[str, Any], name: str, default: str, methods: tuple[str, str]) -> Any:
+    path = options.get(name, default)
+    try:
+        made = import_string(path)(options=dict(options)) if isinstance(path, str) else path(options=dict(options))
+    except (ImportError, TypeError) as error:
+        raise ImproperlyConfigured(
+            f'OPTIONS["{name}"] must be the dotted path of a class such as "{default}", and importable: {error}.'
+        ) from error
+    if not all(hasattr(made, method) for method in methods):
+        raise ImproperlyConfigured(
+            f'OPTIONS["{name}"] names {path!r}, which has no methods {" and ".join(methods)}; name another class.'
+        )
+    return made
+
+
+def _reads_data_only(serializer: object) -> bool:
+    return any(kind.__module__ in _DATA_ONLY for kind in type(serializer).__mro__)

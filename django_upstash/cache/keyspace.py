@@ -1,0 +1,181 @@
+"""One cache's part of the database: how its keys are called there, and what its values look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache.backends.base import MEMCACHE_MAX_KEY_LENGTH, BaseCache, default_key_func
+from django.core.exceptions import ImproperlyConfigured
+from django_redis.util import CacheKey, default_reverse_key  # type: ignore[import-untyped]
+
+from django_upstash.cache import expiry
+from django_upstash.keys import check_encodable, glob_escape
+
+if TYPE_CHECKING:
+    from django_upstash.capabilities import Capabilities
+    from django_upstash.codecs import ValueCodec
+
+_STOCK = ("make_key", "validate_key", "make_and_validate_key")
+
+
+class StoredKey(CacheKey):  # type: ignore[misc]
+    """A key as it stands in the database, which remembers the key it was made from."""
+
+    key: Any
+    context: bytes
+
+    @classmethod
+    def of(cls, stored: str, key: Any, context: bytes) -> StoredKey:
+        made = cls(stored)
+        made.key, made.context = key, context
+        return made
+
+    def original_key(self) -> str:
+        return str(self.key)
+
+
+class Keyspace:
+    """
+    What operations of one cache need to know: names for its keys, a codec for its values, the server's limits.
+
+    Holds no connection and does no I/O. Made anew when an attribute of the cache that it was made from changes.
+    """
+
+    __slots__ = (
+        "_backend",
+        "_beginning",
+        "_is_plain",
+        "_reverse",
+        "capabilities",
+        "default_options",
+        "default_timeout",
+        "dumps",
+        "loads",
+        "max_request_size",
+        "prefix",
+        "version",
+    )
+
+    def __init__(
+        self,
+        backend: BaseCache,
+        codec: ValueCodec,
+        capabilities: Capabilities,
+        max_request_size: int,
+        reverse: Callable[[str], str] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._reverse = reverse
+        self._is_plain = backend.key_func is default_key_func and _is_stock(type(backend))
+        self.prefix: str = backend.key_prefix
+        self.version: Any = backend.version
+        self._beginning = f"{self.prefix}:{self.version}:"
+        self.default_timeout = backend.default_timeout
+        self.default_options = expiry.options(backend.default_timeout)
+        self.dumps, self.loads = codec
+        self.capabilities = capabilities
+        self.max_request_size = max_request_size
+
+    def name(self, key: Any, version: Any = None, prefix: str | None = None) -> tuple[str, bytes]:
+        """
+        Return the key as it stands in the database, and what a signature binds its value to.
+
+        Warns as Django does of keys that memcached would refuse. Raises ``DataError`` for those UTF-8 cannot carry.
+        """
+        if self._is_plain and type(key) is str and prefix is None:
+            stored = self._beginning + key if version is None else f"{self.prefix}:{version}:{key}"
+            # Nothing Django warns about and nothing UTF-8 cannot carry, in a third of the time of Django's own look.
+            if len(stored) <= MEMCACHE_MAX_KEY_LENGTH and stored.isprintable() and " " not in stored:
+                return stored, key.encode()
+        return self._name(key, version, prefix)
+
+    def stored_key(self, key: Any, version: Any = None, prefix: str | None = None) -> CacheKey:
+        """Return the key as it stands in the database, which every method takes in place of the key."""
+        if isinstance(key, CacheKey):
+            return key
+        stored, context = self.name(key, version, prefix)
+        return StoredKey.of(stored, key, context)
+
+    def original(self, key: Any) -> Any:
+        """Return the key that a ``CacheKey`` was made from, and any other key as it is."""
+        if isinstance(key, StoredKey):
+            return key.key
+        return self.reverse(str(key)) if isinstance(key, CacheKey) else key
+
+    def reverse(self, stored: str) -> str:
+        """Return the key that is called ``stored`` in the database."""
+        if self._reverse is not None:
+            return self._reverse(stored)
+        beginning = f"{self.prefix}:"
+        if self._is_plain and stored.startswith(beginning):
+            return stored[len(beginning) :].split(":", 1)[1]
+        reversed_key: str = default_reverse_key(stored)
+        return reversed_key
+
+    def pattern(self, search: str, version: Any = None, prefix: str | None = None) -> str:
+        """Return the pattern that matches, of the keys of one version, those that match ``search``."""
+        if isinstance(search, CacheKey):
+            return str(search)
+        prefix = glob_escape(self.prefix if prefix is None else prefix)
+        version = glob_escape(str(self.version if version is None else version))
+        pattern: str = self._backend.key_func(search, prefix, version)
+        check_encodable(pattern)
+        return pattern
+
+    def everything(self) -> tuple[str, Callable[[str], bool]]:
+        """
+        Return the pattern for all keys of this cache, of every version, and a test of what matches it.
+
+        Raises ``ImproperlyConfigured`` where keys have no beginning in common that tells them from everybody else's.
+        """
+        # Nine, so that functions that hash do not agree by chance.
+        samples = [self._backend.make_key(f"{number}{number}", version=number) for number in range(1, 10)]
+        beginning = _common_beginning(samples)
+        if not beginning:
+            raise ImproperlyConfigured(
+                "clear() cannot tell this cache's keys from others: let what KEY_FUNCTION returns begin with a text "
+                "that only this cache's keys begin with, such as its KEY_PREFIX."
+            )
+        return f"{glob_escape(beginning)}*", self._belongs() if self._is_plain else lambda stored: True
+
+    def _belongs(self) -> Callable[[str], bool]:
+        # "shop:*" also matches "shop:eu:1:key", which belongs to the prefix "shop:eu": what follows is a version.
+        version = re.escape(str(self.version))
+        return re.compile(rf"{re.escape(self.prefix)}:(-?\d+|{version}):", re.DOTALL).match  # type: ignore[return-value]
+
+    def _name(self, key: Any, version: Any, prefix: str | None) -> tuple[str, bytes]:
+        backend = self._backend
+        if isinstance(key, CacheKey):
+            stored = str(key)
+            backend.validate_key(stored)
+        elif prefix is not None:
+            stored = backend.key_func(key, prefix, self.version if version is None else version)
+        else:
+            stored = backend.make_and_validate_key(key, version)
+        check_encodable(stored)
+        return stored, self._context(key, stored)
+
+    def _context(self, key: Any, stored: str) -> bytes:
+        """Return what stays of a key when its version changes, the same for all keys that name the same value."""
+        if isinstance(key, StoredKey):
+            return key.context
+        if isinstance(key, CacheKey):
+            try:
+                key = self.reverse(stored)
+            except (LookupError, ValueError):
+                return stored.encode()
+        text = str(key) if self._is_plain else str(self._backend.make_key(key, version=1))
+        check_encodable(text)
+        return text.encode()
+
+
+def _is_stock(backend: type[BaseCache]) -> bool:
+    return all(getattr(backend, name) is getattr(BaseCache, name) for name in _STOCK)
+
+
+def _common_beginning(texts: list[str]) -> str:
+    columns = zip(*texts, strict=False)
+    return "".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))

@@ -1,0 +1,119 @@
+"""The cache's operations on many keys at once, in pieces where a request or a reply would be too large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+
+from django_upstash.cache import expiry
+from django_upstash.cache.chains import in_turn, known, then
+from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.operations import MISSING
+from django_upstash.exceptions import PayloadTooLargeError, UnknownCommandError
+from django_upstash.operations import Argument, Operation, Reply, checked, only
+
+# What an argument costs on the wire beyond its bytes, in the Redis protocol as in JSON, at most.
+_FRAME = 16
+
+
+def get_many(
+    space: Keyspace, keys: Iterable[Any], version: Any = None, client: Any = None
+) -> Operation[dict[Any, Any]]:
+    """Return the values that there are, by the keys as they were given."""
+    name = space.name
+    wanted: dict[str, tuple[Any, bytes]] = {}
+    for key in keys:
+        stored, context = name(key, version)
+        wanted[stored] = key, context
+    return _get_piece(space, wanted, [list(wanted)], {}) if wanted else known({})
+
+
+def set_many(
+    space: Keyspace, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+) -> Operation[list[Any]]:
+    """
+    Store the values, and return the list of the keys that could not be stored: none.
+
+    Atomic where the server has MSETEX and one request holds them all.
+    """
+    options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
+    if options is None:
+        return then(delete_many(space, data, version), lambda _: [])
+    name, dumps = space.name, space.dumps
+    pairs: dict[str, bytes] = {}
+    for key, value in data.items():
+        stored, context = name(key, version)
+        pairs[stored] = dumps(value, context)
+    return in_turn(
+        [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)], lambda _: []
+    )
+
+
+def delete_many(space: Keyspace, keys: Iterable[Any], version: Any = None, client: Any = None) -> Operation[int | None]:
+    """Remove the keys; return how many there were, or None, as Django's own caches do, where none was named."""
+    pairs = {space.name(key, version)[0]: b"" for key in keys}
+    pieces = [Operation((("DEL", *piece),), only) for piece in _pieces(pairs, space.max_request_size)]
+    return in_turn(pieces, lambda counts: sum(counts) if counts else None)
+
+
+def _get_piece(
+    space: Keyspace, wanted: dict[str, tuple[Any, bytes]], pieces: list[list[str]], found: dict[Any, Any]
+) -> Operation[dict[Any, Any]]:
+    """Fetch the last of the pieces, in halves where the server finds the reply too large, and then the others."""
+    *others, piece = pieces
+    loads = space.loads
+
+    def parse(replies: list[Reply]) -> Any:
+        if isinstance(replies[0], PayloadTooLargeError) and len(piece) > 1:
+            middle = len(piece) // 2
+            return _get_piece(space, wanted, [*others, piece[middle:], piece[:middle]], found)
+        for stored, reply in zip(piece, only(replies), strict=True):
+            if reply is not None:
+                key, context = wanted[stored]
+                value = loads(reply, context, MISSING)
+                if value is not MISSING:
+                    found[key] = value
+        return _get_piece(space, wanted, others, found) if others else found
+
+    return Operation((("MGET", *piece),), parse)
+
+
+def _set_piece(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...]) -> Operation[Any]:
+    if not options:
+        return Operation((("MSET", *_flat(pairs)),), only)
+    if len(pairs) == 1 or not space.capabilities.has("MSETEX"):
+        return Operation([("SET", stored, encoded, *options) for stored, encoded in pairs.items()], checked)
+
+    def parse(replies: list[Reply]) -> Any:
+        if isinstance(replies[0], UnknownCommandError):
+            space.capabilities.lacks.add("MSETEX")
+            return _set_piece(space, pairs, options)
+        return only(replies)
+
+    return Operation((("MSETEX", str(len(pairs)), *_flat(pairs), *options),), parse)
+
+
+def _flat(pairs: dict[str, bytes]) -> Iterator[Argument]:
+    for stored, encoded in pairs.items():
+        yield stored
+        yield encoded
+
+
+def _pieces(pairs: dict[str, bytes], limit: int) -> Iterator[dict[str, bytes]]:
+    """Yield the pairs in pieces whose requests stay within the limit, if a single pair does."""
+    # Text may take four bytes a character, and bytes a third more as base64.
+    sizes = [len(stored) * 4 + len(encoded) * 4 // 3 + 2 * _FRAME for stored, encoded in pairs.items()]
+    if sum(sizes) < limit:
+        yield from (pairs,) if pairs else ()
+        return
+    piece: dict[str, bytes] = {}
+    room = limit
+    for (stored, encoded), size in zip(pairs.items(), sizes, strict=True):
+        if piece and size >= room:
+            yield piece
+            piece, room = {}, limit
+        piece[stored] = encoded
+        room -= size
+    yield piece

@@ -1,0 +1,222 @@
+"""
+The cache's operations on one key: what each sends and how it reads the replies.
+
+Each takes the ``Keyspace`` and then what Django's method, or django-redis', takes. ``client`` is there for the sake of
+django-redis' signatures; who runs the operation heeds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+
+from django_upstash.cache import expiry
+from django_upstash.cache.chains import then
+from django_upstash.cache.keyspace import Keyspace
+from django_upstash.exceptions import ResponseError, UnknownCommandError
+from django_upstash.operations import Operation, Reply, checked, only
+
+MISSING: Final = object()
+
+
+def get(space: Keyspace, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Operation[Any]:
+    """Return the value, or ``default`` where there is none or none that can be trusted and read."""
+    stored, context = space.name(key, version)
+    loads = space.loads
+
+    def parse(replies: list[Reply]) -> Any:
+        reply = replies[0]
+        if isinstance(reply, bytes):
+            return loads(reply, context, default)
+        if reply is None:
+            return default
+        return only(replies)
+
+    return Operation((("GET", stored),), parse)
+
+
+def set(
+    space: Keyspace,
+    key: Any,
+    value: Any,
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    client: Any = None,
+    nx: bool = False,
+    xx: bool = False,
+) -> Operation[bool]:
+    """Store the value, only where there is none (``nx``) or one (``xx``) if so asked; return whether it was stored."""
+    stored, context = space.name(key, version)
+    options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
+    encoded = space.dumps(value, context)
+    if options is None:
+        return Operation((("EXISTS", stored),), _is_none) if nx else Operation((("DEL", stored),), _is_some)
+    if nx or xx:
+        options = (*options, *(("NX",) if nx else ()), *(("XX",) if xx else ()))
+    return Operation((("SET", stored, encoded, *options),), _was_done)
+
+
+def add(
+    space: Keyspace, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+) -> Operation[bool]:
+    """Store the value where there is none; return whether it was stored."""
+    return set(space, key, value, timeout, version, nx=True)
+
+
+def get_or_set(
+    space: Keyspace, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None
+) -> Operation[Any]:
+    """
+    Return the value, or add ``default``, or what it returns when called, and return that.
+
+    Where somebody else's value came first, theirs is returned. One that cannot be read is replaced.
+    """
+    stored, context = space.name(key, version)
+
+    def after_get(replies: list[Reply]) -> Any:
+        found = MISSING if replies[0] is None else space.loads(only(replies), context, MISSING)
+        if found is not MISSING:
+            return found
+        value = default() if callable(default) else default
+        return store(value, replies[0] is None)
+
+    def store(value: Any, nx: bool) -> Operation[Any]:
+        storing = set(space, key, value, timeout, version, nx=nx)
+        return then(storing, lambda done: value if done or not nx else get(space, key, value, version))
+
+    return Operation((("GET", stored),), after_get)
+
+
+def touch(
+    space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+) -> Operation[bool]:
+    """Give the key a new lifetime, none with ``None``; return whether there is such a key."""
+    stored, _ = space.name(key, version)
+    lifetime = expiry.milliseconds(space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout)
+    if lifetime is None:
+        return _touch_forever(space, stored)
+    if lifetime <= 0:
+        return Operation((("DEL", stored),), _is_some)
+    return Operation((("PEXPIRE", stored, str(lifetime)),), _is_some)
+
+
+def delete(
+    space: Keyspace, key: Any, version: Any = None, prefix: str | None = None, client: Any = None
+) -> Operation[bool]:
+    """Remove the key; return whether there was one."""
+    stored, _ = space.name(key, version, prefix)
+    return Operation((("DEL", stored),), _is_some)
+
+
+def has_key(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+    """Return whether there is such a key."""
+    stored, _ = space.name(key, version)
+    return Operation((("EXISTS", stored),), _is_some)
+
+
+def incr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Operation[int]:
+    """Move the value, with its lifetime, to another version, and return that; ``ValueError`` where there is none."""
+    version = space.version if version is None else version
+    stored, _ = space.name(key, version)
+    moved, _ = space.name(space.original(key), version + delta)
+
+    def parse(replies: list[Reply]) -> int:
+        reply = replies[0]
+        if isinstance(reply, ResponseError) and "no such key" in str(reply):
+            raise ValueError(f"Key '{key}' not found")
+        only(replies)
+        new_version: int = version + delta
+        return new_version
+
+    return Operation((("RENAME", stored, moved),), parse)
+
+
+def decr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Operation[int]:
+    """Do as ``incr_version`` does, downwards."""
+    return incr_version(space, key, -delta, version)
+
+
+def ttl(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[int | None]:
+    """Return the seconds the key has left, None where it does not expire, 0 where it is missing."""
+    return _lifetime_left("TTL", space, key, version)
+
+
+def pttl(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[int | None]:
+    """Return the milliseconds the key has left, None where it does not expire, 0 where it is missing."""
+    return _lifetime_left("PTTL", space, key, version)
+
+
+def persist(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+    """Remove the key's expiry; return whether it had one."""
+    stored, _ = space.name(key, version)
+    return Operation((("PERSIST", stored),), _is_some)
+
+
+def expire(
+    space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+) -> Operation[bool]:
+    """Let the key expire after so many seconds, or a ``timedelta``; return whether there is such a key."""
+    timeout = space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
+    return _expire("PEXPIRE", space, key, version, expiry.duration(timeout, expiry.SECOND))
+
+
+def pexpire(
+    space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+) -> Operation[bool]:
+    """Let the key expire after so many milliseconds, or a ``timedelta``; return whether there is such a key."""
+    if timeout is DEFAULT_TIMEOUT:
+        return expire(space, key, version=version)
+    return _expire("PEXPIRE", space, key, version, expiry.duration(timeout, expiry.MILLISECOND))
+
+
+def expire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+    """Let the key expire at a Unix time in seconds, or a ``datetime``; return whether there is such a key."""
+    return _expire("PEXPIREAT", space, key, version, expiry.moment(when, expiry.SECOND))
+
+
+def pexpire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+    """Let the key expire at a Unix time in milliseconds, or a ``datetime``; return whether there is such a key."""
+    return _expire("PEXPIREAT", space, key, version, expiry.moment(when, expiry.MILLISECOND))
+
+
+def _expire(command: str, space: Keyspace, key: Any, version: Any, milliseconds: int) -> Operation[bool]:
+    stored, _ = space.name(key, version)
+    return Operation(((command, stored, str(milliseconds)),), _is_some)
+
+
+def _lifetime_left(command: str, space: Keyspace, key: Any, version: Any) -> Operation[int | None]:
+    stored, _ = space.name(key, version)
+
+    def parse(replies: list[Reply]) -> int | None:
+        left: int = only(replies)
+        return None if left == -1 else max(left, 0)
+
+    return Operation(((command, stored),), parse)
+
+
+def _touch_forever(space: Keyspace, stored: str) -> Operation[bool]:
+    """Remove the expiry and tell whether there is a key: PERSIST alone says 0 of one that had no expiry either."""
+
+    def parse(replies: list[Reply]) -> Any:
+        reply = replies[0]
+        if isinstance(reply, UnknownCommandError):
+            space.capabilities.lacks.add("GETEX")
+        elif not (isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")):
+            return only(replies) is not None
+        return persisting
+
+    persisting = Operation((("PERSIST", stored), ("EXISTS", stored)), lambda replies: checked(replies)[1] == 1)
+    return Operation((("GETEX", stored, "PERSIST"),), parse) if space.capabilities.has("GETEX") else persisting
+
+
+def _was_done(replies: list[Reply]) -> bool:
+    return only(replies) is not None
+
+
+def _is_some(replies: list[Reply]) -> bool:
+    return bool(only(replies) > 0)
+
+
+def _is_none(replies: list[Reply]) -> bool:
+    return bool(only(replies) == 0)

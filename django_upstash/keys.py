@@ -1,0 +1,22 @@
+"""Keys as text that every route carries alike, and patterns that match what they say."""
+
+from __future__ import annotations
+
+import re
+
+from django_upstash.exceptions import DataError
+
+_GLOB = re.compile(r"([*?\[\]\\])")
+
+
+def check_encodable(key: str) -> None:
+    """Raise ``DataError`` for a key that UTF-8 cannot carry: replacing what it lacks would make two keys one."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise DataError("A key contains a lone surrogate, which UTF-8 cannot carry.") from None
+
+
+def glob_escape(text: str) -> str:
+    """Return the pattern, as SCAN MATCH reads it, that matches this text and nothing else."""
+    return _GLOB.sub(r"\\\1", text)
