@@ -29,10 +29,10 @@ def main() -> None:
     users = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     keeper = os.open("keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free: one at a time looks, and starts a keeper
-    # Whoever started this need not collect it when it ends; the child has the lock before the parent returns.
+    _end_orphan()
+    # Whoever started this waits for the parent only. By then the lock is held, and what answers is the server's own.
     if os.fork():
         os._exit(0)
-    _end_orphan()
     server = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
     signal.signal(signal.SIGTERM, lambda number, frame: server.terminate())
     threading.Thread(target=_stop_after_last_user, args=(users, server), daemon=True).start()

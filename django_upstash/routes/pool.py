@@ -66,14 +66,18 @@ class Pool(Generic[W]):
         """Return how many wires are open."""
         return self._opened
 
-    def acquire(self) -> W:
-        """Return a wire for the caller's sole use; raise ``MaxConnectionsError`` when none became free in time."""
+    def acquire(self, *, verify: bool = False) -> W:
+        """
+        Return a wire for the caller's sole use; raise ``MaxConnectionsError`` when none became free in time.
+
+        ``verify`` looks at the wire even if it has been used just now: where one was lost, others may be.
+        """
         while True:
             try:
                 wire = self._idle.pop()
             except IndexError:
                 wire = self._open_or_wait()
-            if monotonic() - wire.idle_since < IDLE_BEFORE_CHECK or wire.is_alive():
+            if (not verify and monotonic() - wire.idle_since < IDLE_BEFORE_CHECK) or wire.is_alive():
                 return wire
             self.discard(wire)
 

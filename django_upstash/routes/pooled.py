@@ -86,8 +86,9 @@ class PooledRoute(Route, Generic[W, Answer]):
         """Send the payload and return the wire's answer, trying again where nothing can happen twice."""
         deadline = monotonic() + self._timeout
         retries = self.settings.retries
+        failure: UpstashError | None = None
         while True:
-            wire = self._acquire(deadline)
+            wire = self._acquire(deadline, verify=failure is not None)
             try:
                 answer: Any = wire.exchange(payload, count, deadline)
             except BaseException as error:
@@ -96,6 +97,8 @@ class PooledRoute(Route, Generic[W, Answer]):
                 if failure is None:
                     raise
                 if retries <= 0 or not may_repeat(failure, wire.has_sent, count, commands, replay_safe, deadline):
+                    if failure is error:
+                        raise
                     raise failure from error
                 time.sleep(pause_before_repeat(failure, deadline - monotonic()))
                 retries -= 1
@@ -106,11 +109,11 @@ class PooledRoute(Route, Generic[W, Answer]):
                     self._pool.discard(wire)
                 return answer  # type: ignore[no-any-return]
 
-    def _acquire(self, deadline: float) -> W:
+    def _acquire(self, deadline: float, verify: bool) -> W:
         """Return an open wire. Opening may be tried again, for nothing has been sent yet."""
         for retries_left in range(self.settings.retries, -1, -1):
             try:
-                return self._pool.acquire()
+                return self._pool.acquire(verify=verify)
             except (TimeoutError, AuthenticationError, MaxConnectionsError):
                 raise
             except ConnectionError:

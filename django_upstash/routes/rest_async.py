@@ -72,21 +72,25 @@ class RestLane(Lane):
     async def _exchange(self, request: Request) -> Response:
         deadline = monotonic() + self._settings.timeout
         retries = self._settings.retries
+        failure: UpstashError | None = None
         await self._take_place()
         try:
             while True:
                 wire = None
                 try:
-                    wire = await self._wire()
+                    wire = await self._wire(verify=failure is not None)
                     response = await wire.exchange(request.payload, deadline)
                 except (UpstashError, OSError) as error:
-                    failure = failure_of(error, self._settings)
-                    assert failure is not None
+                    failure = failure_of(error, self._settings) or closed_error()
                     has_sent = wire is not None and wire.has_sent
                     count = len(request.commands) if wire is not None else 1  # nothing of any was sent
+                    if wire is not None:
+                        self._wires.discard(wire)
                     if retries <= 0 or not may_repeat(
                         failure, has_sent, count, request.commands, request.replay_safe, deadline
                     ):
+                        if failure is error:
+                            raise
                         raise failure from error
                     retries -= 1
                     await asyncio.sleep(pause_before_repeat(failure, deadline - monotonic()))
@@ -104,10 +108,10 @@ class RestLane(Lane):
         except builtins.TimeoutError:
             raise all_in_use(self._settings.max_connections, seconds) from None
 
-    async def _wire(self) -> AsyncHttpWire:
+    async def _wire(self, *, verify: bool) -> AsyncHttpWire:
         while self._idle:
             wire = self._idle.pop()
-            if wire.is_usable():
+            if wire.is_usable(verify=verify):
                 return wire
             wire.abort(closed_error())
             self._wires.discard(wire)
@@ -133,11 +137,11 @@ class AsyncHttpWire(asyncio.Protocol):
         self._lost = False
         self.has_sent = False
 
-    def is_usable(self) -> bool:
-        """Tell whether the connection can carry a request; one that has been idle is looked at."""
+    def is_usable(self, *, verify: bool) -> bool:
+        """Tell whether the connection can carry a request; it is looked at when it was idle, or with ``verify``."""
         if self._lost or self.transport.is_closing() or not self._reader.keeps_alive:
             return False
-        if monotonic() - self._idle_since < IDLE_BEFORE_CHECK:
+        if not verify and monotonic() - self._idle_since < IDLE_BEFORE_CHECK:
             return True
         return is_quiet(self.transport.get_extra_info("socket"))
 

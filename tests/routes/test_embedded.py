@@ -118,6 +118,8 @@ def seen_to_end(folder: Path) -> Iterator[None]:
     """See that the folder's server, which runs now, ends in the block or soon after."""
     with socket.socket(socket.AF_UNIX) as observer:
         observer.connect(str(folder / "valkey.sock"))
+        observer.sendall(b"PING\r\n")
+        observer.recv(100)
         yield
         # Not its process number, which stays while nobody collects it.
         observer.settimeout(10)

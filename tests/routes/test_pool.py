@@ -85,6 +85,14 @@ def test_acquire__finds_a_wire_that_the_peer_closed(opened: list[PairWire]) -> N
     assert len(pool) == 1
 
 
+def test_acquire__verify_looks_at_a_wire_used_just_now(opened: list[PairWire]) -> None:
+    pool = make_pool(opened)
+    dead = pool.acquire()
+    pool.release(dead)
+    dead.peer.close()
+    assert pool.acquire(verify=True) is not dead
+
+
 def test_acquire__finds_a_wire_with_bytes_nobody_asked_for(opened: list[PairWire]) -> None:
     pool = make_pool(opened)
     dirty = pool.acquire()
