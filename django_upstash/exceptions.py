@@ -7,6 +7,7 @@ Every error this package raises, all of them also redis-py's own.
     │   ├── MaxConnectionsError     no connection became free within the pool timeout, or the server takes no more
     │   ├── BusyLoadingError        the server is still loading its data
     │   ├── ServiceUnavailableError the REST gateway answered 429 or 5xx
+    │   ├── SessionUnavailableError a session that could not be read in this request, and so cannot be saved either
     │   └── ProtocolError           the answer was not Redis': HTML, truncated, empty
     ├── TimeoutError                no answer within the timeout; whether the commands ran is unknown
     ├── DataError                   an argument that cannot be sent; nothing was sent
@@ -45,6 +46,7 @@ __all__ = [
     "ReadOnlyError",
     "ResponseError",
     "ServiceUnavailableError",
+    "SessionUnavailableError",
     "TimeoutError",
     "UnknownCommandError",
     "UpstashError",
@@ -74,6 +76,10 @@ class BusyLoadingError(ConnectionError, redis.BusyLoadingError):
 
 class ServiceUnavailableError(ConnectionError):
     """The REST endpoint answered 429 or 5xx."""
+
+
+class SessionUnavailableError(ConnectionError):
+    """A session that could not be read in this request, which was served without it, and so cannot be saved either."""
 
 
 class ProtocolError(ConnectionError, redis.InvalidResponse):

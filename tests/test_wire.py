@@ -93,6 +93,7 @@ def test_start__the_test_process_is_killed__the_server_and_its_folder_go() -> No
     directory = Path(process.stdout.readline().strip())
     with socket.socket(socket.AF_UNIX) as observer:
         observer.connect(str(directory / "server.sock"))
+        assert ask(observer) == PONG
         process.kill()
         process.communicate()
         observer.settimeout(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_upstash.codecs.envelopes import Label, Opened, bound, opened, sealed
 from django_upstash.codecs.members import (
     UNREADABLE,
     Unreadable,
@@ -16,12 +17,17 @@ from django_upstash.codecs.values import ValueCodec, signed_codec, unsigned_code
 __all__ = [
     "UNREADABLE",
     "Encoded",
+    "Label",
+    "Opened",
     "Unreadable",
     "ValueCodec",
+    "bound",
     "decode_field",
     "decode_member",
     "encode_field",
     "encode_member",
+    "opened",
+    "sealed",
     "signed_codec",
     "unsigned_codec",
 ]

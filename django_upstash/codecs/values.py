@@ -15,6 +15,8 @@ from functools import partial
 from hmac import compare_digest
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from django_upstash.codecs.envelopes import MARK as ENVELOPE
+from django_upstash.codecs.envelopes import opened
 from django_upstash.codecs.signing import END, HEADER_SIZE, Signer
 from django_upstash.codecs.text import MARK, Encoded, marked, unmarked
 
@@ -30,6 +32,7 @@ _LEAST_INT, _MOST_INT = -(2**63), 2**63 - 1  # what INCR counts with
 _MOST_INT_BITS = 2048  # what Python prints and reads however low its limit of digits is set
 _INT_BEGINNINGS = frozenset(b"-0123456789")
 _PICKLE_BEGINNING = 0x80
+_ENVELOPE_BEGINNING = ENVELOPE[0]
 
 
 class Serializer(Protocol):
@@ -52,7 +55,8 @@ class ValueCodec(NamedTuple):
 
     ``dumps(value, key)`` returns the stored form; ``loads(stored, key, default)`` returns the value, and ``default``
     for anything that is not a value of this codec under this key. ``key`` is the key without prefix and version, in
-    UTF-8: a signed value is one only under the key it was written to.
+    UTF-8: a signed value is one only under the key it was written to. A value in an envelope is read as any other,
+    unless it has tags: whether those are valid, only the server knows.
     """
 
     dumps: Dumps
@@ -72,7 +76,7 @@ def signed_codec(
     signer, compressed_signer = (Signer(secrets, prefix, mark) for mark in (PICKLE, COMPRESSED_PICKLE))
     header, new_tag = signer.header, signer.new_tag
     serialize, deserialize = _functions(serializer)
-    loads_other = _loads_other(signer, compressed_signer, compressor, deserialize)
+    loads_other = _loads_other(signer, compressed_signer, compressor, deserialize, lambda *what: loads(*what))
 
     # Signing and verifying are written out here and in `loads`: every value goes through them.
     def dumps(value: Any, key: bytes) -> bytes:
@@ -106,9 +110,16 @@ def signed_codec(
 
 
 def _loads_other(
-    signer: Signer, compressed_signer: Signer, compressor: Compressor | None, deserialize: Callable[[bytes], Any]
+    signer: Signer,
+    compressed_signer: Signer,
+    compressor: Compressor | None,
+    deserialize: Callable[[bytes], Any],
+    loads_any: Loads,
 ) -> Loads:
-    """Return the reader of all but signed pickles of the first secret: ints, marked text, older secrets, compressed."""
+    """
+    Return the reader of all but signed pickles of the first secret: ints, envelopes, marked text, older secrets,
+    compressed.
+    """
 
     def payload_of(stored: bytes, key: bytes) -> bytes | None:
         payload = signer.verify(stored, key)
@@ -120,6 +131,8 @@ def _loads_other(
     def loads(stored: bytes, key: bytes, default: Any) -> Any:
         if stored and stored[0] in _INT_BEGINNINGS and (plain := _int(stored)) is not None:
             return plain
+        if stored.startswith(ENVELOPE):
+            return _loads_enveloped(loads_any, stored, key, default)
         try:
             payload = payload_of(unmarked(stored), key)
             if payload is None:
@@ -143,7 +156,7 @@ def unsigned_codec(serializer: Serializer, compressor: Compressor | None) -> Val
         payload = serialize(value)
         if compressor is not None:
             payload = compressor.compress(payload)
-        return marked(payload) if payload.startswith(MARK) else payload
+        return marked(payload) if payload.startswith((MARK, ENVELOPE)) else payload
 
     def loads(stored: bytes, key: bytes, default: Any) -> Any:
         try:
@@ -152,12 +165,21 @@ def unsigned_codec(serializer: Serializer, compressor: Compressor | None) -> Val
                 return deserialize(stored)
             if first in _INT_BEGINNINGS and (plain := _int(stored)) is not None:
                 return plain
+            if first == _ENVELOPE_BEGINNING and stored.startswith(ENVELOPE):
+                return _loads_enveloped(loads, stored, key, default)
             payload = unmarked(stored)
             return deserialize(payload if compressor is None else _decompress(compressor, payload))
         except Exception as error:
             return _miss(_cannot_read(error), default)
 
     return ValueCodec(dumps, loads)
+
+
+def _loads_enveloped(loads: Loads, stored: bytes, key: bytes, default: Any) -> Any:
+    found = opened(stored)
+    if found is None or found.inner.startswith(ENVELOPE):
+        return _miss("its envelope is damaged", default)
+    return default if found.label.tags else loads(found.inner, found.context(key), default)
 
 
 def _functions(serializer: Serializer) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:

@@ -206,7 +206,9 @@ class HttpWire:
         self.has_sent = False
         self._socket.sendall(payload)
         self.has_sent = True
-        received = self._socket.recv_into(self._view)
+        # What connecting or a first attempt took is the answer's loss: a whole timeout is only for who has it all left.
+        is_whole = deadline - monotonic() > 0.95 * self._timeout
+        received = self._socket.recv_into(self._view) if is_whole else self._receive_before(deadline)
         while True:
             if not received:
                 return checked(self._reader.end(), self._where)

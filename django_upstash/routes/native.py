@@ -113,6 +113,7 @@ class NativeWire:
         self._timeout = settings.timeout
         self._limit = timeout_setter(self._socket)
         self._limit(self._timeout)
+        self._nearly_timeout = 0.95 * self._timeout
         self._buffer = bytearray(_READ_SIZE)
         self.idle_since = monotonic()
         self.has_sent = False
@@ -123,7 +124,9 @@ class NativeWire:
         sock, buffer, gets = self._socket, self._buffer, self._parser.reader.gets
         sock.sendall(payload)
         self.has_sent = True
-        received = sock.recv_into(buffer)
+        # What connecting or a first attempt took is the answer's loss: a whole timeout is only for who has it all left.
+        is_whole = deadline - monotonic() > self._nearly_timeout
+        received = sock.recv_into(buffer) if is_whole else self._receive_before(deadline)
         replies: list[Reply] = []
         while True:
             if not received:

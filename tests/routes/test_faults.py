@@ -239,3 +239,19 @@ def test_rest__what_only_reads_is_asked_again(run: Run, local_server: LocalServe
     run(command("SET", "k", "v"))
     local_server.inject(kind)
     assert outcome(run, command("GET", "k")) == b"v"
+
+
+def test_operation__time_spent_on_a_lost_connection_is_not_given_twice(faulty: Connection, proxy: FaultProxy) -> None:
+    """The answer to the repeated command is waited for until the first one's deadline, not for a timeout of its own."""
+    from django_upstash.routes.pooled import PooledRoute
+
+    route = faulty.route
+    assert isinstance(route, PooledRoute)
+    faulty.ping()
+    proxy.blackhole()
+    wire = route._pool.acquire()
+    started = time.monotonic()
+    with pytest.raises((OSError, exceptions.UpstashError)):
+        wire.exchange(b"*1\r\n$4\r\nPING\r\n", 1, started + TIMEOUT / 4)
+    assert time.monotonic() - started < TIMEOUT
+    route._pool.discard(wire)

@@ -85,8 +85,8 @@ class Command(BaseCommand):
 
     def _refuse_foreign(self, options: dict[str, Any]) -> None:
         """Refuse options of another section, which only callers in Python can give."""
-        accepted = self._accepted[options["section"]] | {"section", *self.base_stealth_options}
-        if foreign := sorted(set(options) - accepted):
+        of_others = set().union(*self._accepted.values()) - self._accepted[options["section"]]
+        if foreign := sorted(of_others & set(options)):
             raise CommandError(f"{', '.join(foreign)}: not for this part of the command.", returncode=UNUSABLE)
 
     def _output(self) -> Output:
