@@ -60,6 +60,8 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
 
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         options = {"CLIENT_CLASS": _CLIENT, **params.get("OPTIONS", {})}
+        if options["CLIENT_CLASS"] in cache_location.DEFAULT_CLIENTS:
+            options["CLIENT_CLASS"] = _CLIENT
         super().__init__(server, {**params, "OPTIONS": options})
         self._require_own_client()
         _caches.add(self)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from django_upstash.capabilities import Capabilities
     from django_upstash.codecs import ValueCodec
 
+# What is kept beside the values stands in the place of a version, and is none: no number prints so.
+_ASIDE = "-0"
 _STOCK = ("make_key", "validate_key", "make_and_validate_key")
 
 
@@ -56,6 +58,7 @@ class Keyspace:
         "loads",
         "max_request_size",
         "prefix",
+        "tags",
         "version",
     )
 
@@ -66,6 +69,7 @@ class Keyspace:
         capabilities: Capabilities,
         max_request_size: int,
         reverse: Callable[[str], str] | None = None,
+        tags: bool = False,
     ) -> None:
         self._backend = backend
         self._reverse = reverse
@@ -78,6 +82,7 @@ class Keyspace:
         self.dumps, self.loads = codec
         self.capabilities = capabilities
         self.max_request_size = max_request_size
+        self.tags = tags
 
     def name(self, key: Any, version: Any = None, prefix: str | None = None) -> tuple[str, bytes]:
         """
@@ -98,6 +103,11 @@ class Keyspace:
             return key
         stored, context = self.name(key, version, prefix)
         return StoredKey.of(stored, key, context)
+
+    def aside(self, kind: str, name: str) -> str:
+        """Return what a record beside the values is called: of this cache, which ``clear`` removes, and of no version."""
+        stored: str = self._backend.make_key(f"~{kind}:{name}", version=_ASIDE)  # type: ignore[arg-type]
+        return stored
 
     def original(self, key: Any) -> Any:
         """Return the key that a ``CacheKey`` was made from, and any other key as it is."""

@@ -76,7 +76,7 @@ def signed_codec(
     signer, compressed_signer = (Signer(secrets, prefix, mark) for mark in (PICKLE, COMPRESSED_PICKLE))
     header, new_tag = signer.header, signer.new_tag
     serialize, deserialize = _functions(serializer)
-    loads_other = _loads_other(signer, compressed_signer, compressor, deserialize, lambda *what: loads(*what))
+    loads_other = _loads_other(signer, compressed_signer, compressor, deserialize)
 
     # Signing and verifying are written out here and in `loads`: every value goes through them.
     def dumps(value: Any, key: bytes) -> bytes:
@@ -110,16 +110,9 @@ def signed_codec(
 
 
 def _loads_other(
-    signer: Signer,
-    compressed_signer: Signer,
-    compressor: Compressor | None,
-    deserialize: Callable[[bytes], Any],
-    loads_any: Loads,
+    signer: Signer, compressed_signer: Signer, compressor: Compressor | None, deserialize: Callable[[bytes], Any]
 ) -> Loads:
-    """
-    Return the reader of all but signed pickles of the first secret: ints, envelopes, marked text, older secrets,
-    compressed.
-    """
+    """Return the reader of all but signed pickles: ints, envelopes, marked text, older secrets, compressed."""
 
     def payload_of(stored: bytes, key: bytes) -> bytes | None:
         payload = signer.verify(stored, key)
@@ -132,7 +125,7 @@ def _loads_other(
         if stored and stored[0] in _INT_BEGINNINGS and (plain := _int(stored)) is not None:
             return plain
         if stored.startswith(ENVELOPE):
-            return _loads_enveloped(loads_any, stored, key, default)
+            return _loads_enveloped(loads, stored, key, default)
         try:
             payload = payload_of(unmarked(stored), key)
             if payload is None:

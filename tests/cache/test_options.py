@@ -38,8 +38,15 @@ def test_options__mistake_is_named_at_first_use(make_cache: OpenCache, options: 
 
 
 def test_options__foreign_client_class(make_cache: OpenCache) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"DefaultClient, which opens connections of its own; leave it out"):
-        make_cache("native", OPTIONS={"CLIENT_CLASS": "django_redis.client.DefaultClient"})
+    with pytest.raises(ImproperlyConfigured, match=r"HerdClient, which opens connections of its own; leave it out"):
+        make_cache("native", OPTIONS={"CLIENT_CLASS": "django_redis.client.HerdClient"})
+
+
+def test_options__the_client_class_that_django_redis_documents(make_cache: OpenCache) -> None:
+    cache = make_cache("native", OPTIONS={"CLIENT_CLASS": "django_redis.client.DefaultClient"})
+    cache.set("k", "v")
+    assert cache.get("k") == "v"
+    assert type(cache.client).__name__ == "UpstashClient"
 
 
 @pytest.mark.parametrize("location", ["nothing", "", ["redis://a", "redis://b"], "redis://a,redis://b"])

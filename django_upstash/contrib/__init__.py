@@ -1,0 +1,1 @@
+"""Bridges to other projects. None is imported unless it is asked for."""

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import checks as django_checks
+from django.core import mail
+from django.core.checks import CheckMessage, Tags
+from django.core.checks.registry import registry
+from django.test import override_settings
+
+from django_upstash import checks
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "django_upstash"
+BACKEND = "django_upstash.cache.UpstashCache"
+URL = "rediss://:secret@redis.example.com"
+UPSTASH_URL = "rediss://default:secret@eu1-x.upstash.io:6379"
+REST = {"URL": "https://eu1-x.upstash.io", "TOKEN": "AXk3ASQg="}
+DEFAULT = {"default": {"URL": UPSTASH_URL}}
+
+
+def cache(location: Any = "default", **entry: Any) -> dict[str, Any]:
+    return {"BACKEND": BACKEND, "LOCATION": location, "KEY_PREFIX": "shop", **entry}
+
+
+def options(**given: Any) -> dict[str, Any]:
+    return {"default": cache(OPTIONS=given)}
+
+
+def caches(**given: Iterable[Any]) -> list[dict[str, Any]]:
+    return [cache(**{key: value}) for key, values in given.items() for value in values]
+
+
+# id, UPSTASH, CACHES: each gives this one message and no other.
+CONNECTION_CASES: list[tuple[str, Any]] = [
+    ("E001", ["rediss://h"]),
+    ("E001", {None: {"URL": URL}}),
+    ("E001", {7: {"URL": URL}}),
+    ("E002", {"default": URL}),
+    ("E003", {"default": {"URL": URL, "TIMEUOT": 1}}),
+    ("E004", {"default": {}}),
+    ("E005", {"default": {"URL": f"'{URL}'"}}),
+    ("E006", {"default": {"URL": "redis.example.com:6379"}}),
+    ("E007", {"default": {"URL": "rediss://:a/b@redis.example.com"}}),
+    ("E008", {"default": {"URL": f"{URL}:66666"}}),
+    ("E009", {"default": {"URL": "rediss://:secret@"}}),
+    ("E010", {"default": {"URL": "redis://:secret@eu1-x.upstash.io:6379"}}),
+    ("E011", {"default": {"URL": "redis://:secret@redis.example.com"}}),
+    ("E011", {"default": {**REST, "URL": "http://redis.example.com"}}),
+    ("E012", {"default": {"URL": "rediss://:secret@eu1-x.upstash.io:443"}}),
+    ("E012", {"default": {**REST, "URL": "https://eu1-x.upstash.io:6379"}}),
+    ("E013", {"default": {"URL": f"{UPSTASH_URL}/1"}}),
+    ("E014", {"default": {"URL": f"{URL}?ssl_cert_reqs=none"}}),
+    ("E015", {"default": {"URL": f"{URL}?username=ann"}}),
+    ("E016", {"default": {**REST, "URL": "https://eu1-x.upstash.io/get"}}),
+    ("E017", {"default": {"URL": REST["URL"]}}),
+    ("E018", {"default": {**REST, "TOKEN": "Bearer AXk3ASQg="}}),
+    ("E019", {"default": {"URL": URL, "TOKEN": "AXk3ASQg="}}),
+    ("E020", {"default": {**REST, "PASSWORD": "secret"}}),
+    ("E021", {"default": {"URL": URL, "TIMEOUT": None}}),
+    ("E022", {"default": {"URL": URL, "MAX_CONNECTIONS": 0}}),
+    ("E023", {"default": {"URL": URL, "VERIFY_TLS": "no"}}),
+    ("E024", {"default": {"URL": URL, "PASSWORD": 12345}}),
+    ("E025", {"default": {"URL": URL, "CA_CERTS": "/nowhere/ca.pem"}}),
+    ("E026", {"default": {"URL": URL, "PASSWORD": "another"}}),
+    ("W001", {"default": {"URL": f"{URL}?health_check_interval=30"}}),
+]
+CACHE_CASES: list[tuple[str, Any]] = [
+    ("E040", {"default": cache("")}),
+    ("E040", {"default": {"BACKEND": BACKEND, "KEY_PREFIX": "shop"}}),
+    ("E041", {"default": cache("sessions")}),
+    ("E042", {"default": cache([URL, "rediss://replica.example.com"])}),
+    ("E042", {"default": cache({URL, "rediss://replica.example.com"})}),
+    ("E017", {"default": cache("https://eu1-x.upstash.io")}),
+    ("E014", {"default": cache(URL, OPTIONS={"CONNECTION_POOL_KWARGS": {"ssl_cert_reqs": None}})}),
+    ("E044", options(SENTINELS=[("h", 26379)])),
+    ("E044", options(PASSWORD="secret")),
+    ("E044", options(CLIENT_CLASS="django_redis.client.ShardClient")),
+    ("E044", options(CLIENT_CLASS="django_redis.client.HerdClient")),
+    ("E044", {"default": cache(OPTIONS=["SIGN"])}),
+    ("E044", {"default": cache(URL, OPTIONS=["SIGN"])}),
+    *[("E045", {"default": entry}) for entry in caches(TIMEOUT=(-1, "5m", True, float("inf"), []))],
+    *[("E045", {"default": entry}) for entry in caches(VERSION=(None, 1.5, True))],
+    *[("E045", {"default": entry}) for entry in caches(KEY_PREFIX=(None, b"shop", 7))],
+    *[("E045", {"default": entry}) for entry in caches(OPTIONS=[{"PICKLE_VERSION": n} for n in ("new", 99, -2, True)])],
+    ("E046", options(SIGN="False")),
+    ("E046", options(IGNORE_EXCEPTIONS=1)),
+    ("E047", options(SERIALIZER="json")),
+    ("E047", options(SERIALIZER=".json.JSONSerializer")),
+    ("E047", options(COMPRESSOR="not_installed_anywhere.Compressor")),
+    ("E047", options(COMPRESSOR=None)),
+    ("E047", {"default": cache(KEY_FUNCTION="make_key")}),
+    ("W001", {"default": cache(f"{URL}?retry_on_timeout=1")}),
+    ("W002", options(SIGNED=True)),
+    ("W002", options(CONNECTION_POOL_CLASS="redis.BlockingConnectionPool")),
+    ("W002", options(TIMEOUT=300)),
+    ("W002", options(MAX_CONNECTIONS=10)),
+    ("W002", {"default": cache(URL, OPTIONS={"CONNECTION_POOL_KWARGS": {"retry_on_timeout": True}})}),
+    ("W004", {"default": cache(), "other": cache()}),
+    ("W004", {"default": cache(URL), "other": cache(f"{URL}:6379/0")}),
+    ("W004", {"default": cache("unix:///run/a.sock"), "other": cache("unix:///run/a.sock?db=0")}),
+    ("W004", {"default": cache(), "other": cache(KEY_PREFIX="shop:1:eu")}),
+    ("W004", {"default": cache(KEY_PREFIX="shop:1:eu"), "other": cache()}),
+    ("W004", {"default": cache(VERSION="v2"), "other": cache(KEY_PREFIX="shop:v2")}),
+    ("W004", {"default": cache(KEY_PREFIX=""), "other": cache(KEY_PREFIX="", VERSION=2)}),
+    ("W004", {"default": cache(UPSTASH_URL), "other": cache(REST["URL"], OPTIONS={"TOKEN": REST["TOKEN"]})}),
+]
+DEPLOY_CASES: list[tuple[str, Any, Any]] = [
+    ("W003", DEFAULT, options(SIGN=False)),
+    ("W003", DEFAULT, options(SIGN=False, SERIALIZER="django_redis.serializers.pickle.PickleSerializer")),
+    ("W005", DEFAULT, {"default": cache(KEY_PREFIX="")}),
+    ("W006", {"default": {"URL": URL, "VERIFY_TLS": False}}, {}),
+    ("W006", {}, {"default": cache(URL, OPTIONS={"VERIFY_TLS": False})}),
+    ("W007", {"default": {"URL": "redis://redis.example.com", "ALLOW_PLAINTEXT": True}}, {}),
+    ("W008", {"default": {"URL": "embedded://", "ALLOW_EMBEDDED": True}}, {}),
+]
+SOUND_CACHES: list[Any] = [
+    {"default": cache()},
+    {"default": cache(URL), "other": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+    {"default": cache(TIMEOUT=None, VERSION=2), "other": cache(KEY_PREFIX="shop-sessions", TIMEOUT="600")},
+    {"default": cache(VERSION="v2"), "other": cache(KEY_PREFIX="shop:v1")},
+    {"default": cache(), "other": cache(KEY_PREFIX="shop:eu"), "third": cache(KEY_PREFIX="shop2")},
+    {"default": cache(), "other": cache("rediss://another.example.com")},
+    {"default": cache("redis://localhost/1"), "other": cache("redis://localhost/2")},
+    {"default": cache("redis://localhost:7000"), "other": cache("redis://localhost:7001")},
+    {"default": cache("unix:///run/a.sock"), "other": cache("unix:///run/b.sock")},
+    {"default": cache(KEY_FUNCTION=str.format), "other": cache()},
+    {"default": cache(), "other": cache(KEY_FUNCTION=str.format, KEY_PREFIX="")},
+    {"default": cache(KEY_FUNCTION=str.format), "other": cache(KEY_FUNCTION="tests.test_checks.cache")},
+    options(SERIALIZER=dict, COMPRESSOR=dict, PICKLE_VERSION="5"),
+    options(SIGN=True, SERIALIZER="django_redis.serializers.json.JSONSerializer", MAX_ENTRIES=10, PICKLE_VERSION=-1),
+    options(SIGN=False, SERIALIZER="django_redis.serializers.json.JSONSerializer", IGNORE_EXCEPTIONS=True),
+    options(
+        COMPRESSOR="django_redis.compressors.zlib.ZlibCompressor",
+        CLIENT_CLASS="django_upstash.cache.client.UpstashClient",
+    ),
+]
+
+
+def ids(messages: list[CheckMessage]) -> list[str]:
+    return [str(message.id).removeprefix("django_upstash.") for message in messages]
+
+
+def run(upstash: Any, caches: Any, *, deploy: bool = False) -> list[CheckMessage]:
+    """Run what ``manage.py check`` runs of this package."""
+    with override_settings(UPSTASH=upstash, CACHES=caches):
+        return django_checks.run_checks(tags=[checks.TAG], include_deployment_checks=deploy)
+
+
+@pytest.mark.parametrize(("expected", "upstash"), CONNECTION_CASES)
+def test_check_connections__finds(expected: str, upstash: Any) -> None:
+    found = run(upstash, {})
+    assert ids(found) == [expected]
+    assert found[0].level == (django_checks.WARNING if expected[0] == "W" else django_checks.ERROR)
+    assert found[0].hint
+
+
+@pytest.mark.parametrize(("expected", "caches"), CACHE_CASES)
+def test_check_caches__finds(expected: str, caches: Any) -> None:
+    found = run(DEFAULT, caches)
+    assert ids(found) == [expected]
+    assert found[0].hint
+
+
+@pytest.mark.parametrize(("expected", "upstash", "caches"), DEPLOY_CASES)
+def test_check_deployment__finds(expected: str, upstash: Any, caches: Any) -> None:
+    assert run(upstash, caches) == []
+    found = run(upstash, caches, deploy=True)
+    assert ids(found) == [expected]
+    assert found[0].hint
+
+
+@pytest.mark.parametrize("caches", SOUND_CACHES)
+def test_check_caches__sound(caches: Any) -> None:
+    assert run(DEFAULT, caches, deploy=True) == []
+
+
+@pytest.mark.parametrize("caches", [{}, {"default": cache("embedded://")}])
+def test_embedded__refused_outside_development(caches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    upstash = {} if caches else {"default": {"URL": "embedded://"}}
+    assert ids(run(upstash, caches)) == []
+    for name in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delattr(mail, "outbox")
+
+    assert ids(run(upstash, caches)) == ["E027"]
+    assert ids(run(DEFAULT, {"default": cache(URL)})) == []
+    assert ids(run({"default": {"URL": "embedded://", "ALLOW_EMBEDDED": True}}, {})) == []
+    with override_settings(DEBUG=True):
+        assert ids(run(upstash, caches)) == []
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "unix:///run/a.sock"])
+def test_check_deployment__switches_without_meaning_for_the_url(url: str) -> None:
+    assert run({"default": {"URL": url, "VERIFY_TLS": False, "ALLOW_PLAINTEXT": True}}, {}, deploy=True) == []
+    assert run({"default": {"URL": URL, "ALLOW_PLAINTEXT": True}}, {}, deploy=True) == []
+
+
+@pytest.mark.parametrize("aliases", ["ab", "ba"])
+def test_check_caches__one_is_wrong_beside_another(aliases: str) -> None:
+    assert ids(run(DEFAULT, dict(zip(aliases, (cache("sessions"), cache()), strict=True)))) == ["E041"]
+
+
+def test_check_deployment__says_nothing_twice() -> None:
+    assert ids(run({"default": {"URL": "rediss://"}}, {"default": cache()}, deploy=True)) == ["E009"]
+    assert ids(run(DEFAULT, {"default": cache("sessions")}, deploy=True)) == ["E041"]
+    assert ids(run([], {"default": cache()}, deploy=True)) == ["E001"]
+
+
+def test_check_caches__embedded_needs_no_prefix() -> None:
+    upstash = {"default": {"URL": "embedded://", "ALLOW_EMBEDDED": True}}
+    assert ids(run(upstash, {"default": cache(KEY_PREFIX="")}, deploy=True)) == ["W008"]
+
+
+def test_query_without_effect__shows_names_but_no_piece_of_a_password() -> None:
+    (message,) = run({"default": {"URL": "rediss://h?Pa55word=1"}}, {})
+    assert "Pa55word" not in str(message)
+    (message,) = run({"default": {"URL": "rediss://h?protocol=3"}}, {})
+    assert " has protocol in its query" in str(message)
+
+
+def test_option_hint__suggests_the_one_meant() -> None:
+    assert [message.hint for message in run(DEFAULT, options(SIGNED=True))] == ["Did you mean SIGN?"]
+    (message,) = run(DEFAULT, options(CONNECTION_POOL_CLASS="redis.BlockingConnectionPool"))
+    assert message.hint == "Leave it out."
+    (message,) = run(DEFAULT, options(TIMEOUT=300))
+    assert "SOCKET_TIMEOUT" in str(message.hint)
+
+
+def test_checks__are_registered_under_djangos_tags() -> None:
+    def registered(deploy: bool) -> dict[object, list[str]]:
+        found = registry.get_checks(include_deployment_checks=deploy)
+        return {check: list(check.tags) for check in found if check.__module__ == "django_upstash.checks"}
+
+    always = {checks.check_connections: [Tags.caches, checks.TAG], checks.check_caches: [Tags.caches, checks.TAG]}
+    assert registered(deploy=False) == always
+    assert registered(deploy=True) == {**always, checks.check_deployment: [Tags.security, checks.TAG]}
+
+
+def test_ids__each_has_a_case_and_one_row_in_the_docs() -> None:
+    sources = [PACKAGE / f"{name}.py" for name in ("cache_location", "checks", "conf", "validation")]
+    written = {found for source in sources for found in re.findall(r'"([EW]\d{3})"', source.read_text("utf-8"))}
+    tested = {case[0] for case in (*CONNECTION_CASES, *CACHE_CASES, *DEPLOY_CASES)} | {"E027"}
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+
+    assert tested == written
+    assert re.findall(r"^\| `django_upstash\.([EW]\d{3})` \|", page, re.MULTILINE) == sorted(written)
+
+
+def test_checks__import_no_client_and_open_no_socket() -> None:
+    code = f"""
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise AssertionError(event)
+sys.addaudithook(refuse)
+import django
+from django.conf import settings
+from django.core.checks import run_checks
+settings.configure(
+    INSTALLED_APPS=["django_upstash"],
+    SECRET_KEY="x",
+    UPSTASH={{"default": {DEFAULT["default"]!r}, "rest": {REST!r}, "wrong": {{"URL": "redis://h.example.com"}}}},
+    CACHES={{"default": {cache(OPTIONS={"SERIALIZER": "django_redis.serializers.json.JSONSerializer"})!r}}},
+)
+django.setup()
+from django_upstash import environment
+environment.caches_from_env({{}})
+print([message.id for message in run_checks(tags=["django_upstash"], include_deployment_checks=True)])
+clients = {{"redis", "django_redis", "upstash_redis", "hiredis", "httptools", "httpx", "httpcore", "h11", "requests"}}
+print(sorted(clients.intersection(sys.modules)))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines() == ["['django_upstash.E011']", "[]"]
