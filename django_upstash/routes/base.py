@@ -48,6 +48,11 @@ class Route(ABC):
     ) -> list[Reply]:
         """Run the commands in one network round trip, shared with whatever else starts in this tick of the loop."""
 
+    @property
+    @abstractmethod
+    def open_connections(self) -> int:
+        """How many connections threads have open now; event loops have their own."""
+
     @abstractmethod
     def close(self) -> None:
         """Release every socket. The route opens new ones when it is used again."""

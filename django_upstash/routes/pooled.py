@@ -71,7 +71,6 @@ class PooledRoute(Route, Generic[W, Answer]):
 
     @property
     def open_connections(self) -> int:
-        """How many synchronous connections are open now."""
         return len(self._pool)
 
     def close(self) -> None:

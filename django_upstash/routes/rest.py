@@ -33,8 +33,8 @@ from django_upstash.routes.rest_encoding import (
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
 
-# What a server must give back to show that it encodes replies: as base64, or as it is where it ignores the header.
-_KNOWN_ANSWER = "django_upstash"
+# A command whose answer is known shows whether a server encodes replies as base64, or ignores the header.
+_TELLING: list[Command] = [("PING",)]
 
 
 @dataclass(eq=False, slots=True)
@@ -65,7 +65,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
     def execute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
     ) -> list[Reply]:
-        if self._is_base64 is None:
+        if self._is_base64 is None and list(commands) != _TELLING:
             self._learn_encoding()
         return self.run(self._requests(commands, atomic, replay_safe))
 
@@ -74,7 +74,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
     ) -> list[Reply]:
         if not commands:
             return []
-        if self._is_base64 is None:
+        if self._is_base64 is None and list(commands) != _TELLING:
             await asyncio.to_thread(self._learn_encoding)
         return await self._lanes.current().submit(self._entry(commands, atomic, replay_safe))
 
@@ -188,7 +188,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         def read(response: Response) -> list[Reply] | list[Request]:
             document = self._document(response)
             if not isinstance(document, dict):
-                replies = decode_items(document, len(commands), bool(self._is_base64))
+                replies = decode_items(document, len(commands), self._is_base64 is not False)
                 return [self._raised(reply) for reply in replies]
             error = self._raised(decode_item(document, True))
             if isinstance(error, PayloadTooLargeError) and len(encoded) == len(commands):
@@ -215,7 +215,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
             document = self._document(response)
             if isinstance(document, dict):
                 return aborted(len(commands), self._raised(decode_item(document, True)))
-            return [self._raised(reply) for reply in decode_items(document, len(commands), bool(self._is_base64))]
+            return [self._raised(reply) for reply in decode_items(document, len(commands), self._is_base64 is not False)]
 
         body = b"[" + b",".join(encoded) + b"]"
         return Request(self._payload("/multi-exec", body, "base64"), commands, replay_safe, read)
@@ -237,7 +237,9 @@ class RestRoute(PooledRoute[HttpWire, Response]):
 
     def _item(self, response: Response) -> Reply:
         document = self._document(response)
-        return self._raised(decode_items([document], 1, bool(self._is_base64))[0])
+        if self._is_base64 is None and isinstance(document, dict) and "result" in document:
+            self._is_base64 = document["result"] != "PONG"
+        return self._raised(decode_items([document], 1, self._is_base64 is not False)[0])
 
     def _document(self, response: Response) -> Any:
         """Return the JSON of a response; raise for one that is not Upstash's."""
@@ -264,12 +266,8 @@ class RestRoute(PooledRoute[HttpWire, Response]):
             self._sync_token = token
 
     def _learn_encoding(self) -> None:
-        """Ask a server that is not Upstash's own, once, whether it encodes replies as base64."""
-        encoded = encode_command(("ECHO", _KNOWN_ANSWER))
-        payload = self._payload("/", encoded, "base64")
-        document = self._document(self._exchange(payload, 1, (("ECHO", _KNOWN_ANSWER),), None))
-        answer = document.get("result") if isinstance(document, dict) else None
-        self._is_base64 = answer != _KNOWN_ANSWER
+        """Ask a server that is not Upstash's own, once, something whose answer shows whether it encodes replies."""
+        self.run(self._requests(_TELLING, atomic=False, replay_safe=True))
 
 
 def is_requests(outcome: list[Reply] | list[Request]) -> bool:

@@ -6,6 +6,9 @@ import ssl
 from functools import cache
 from typing import TYPE_CHECKING
 
+from django_upstash.exceptions import ConnectionError
+from django_upstash.routes.sockets import reason
+
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
 
@@ -19,7 +22,10 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
 def _context(ca_certs: str | None, verify: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_certs:
-        context.load_verify_locations(cafile=ca_certs)
+        try:
+            context.load_verify_locations(cafile=ca_certs)
+        except OSError as error:
+            raise ConnectionError(f"CA_CERTS names a file without readable certificates: {reason(error)}.") from error
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -225,3 +225,13 @@ def test_kernel_timeout__is_that_of_the_settings(valkey: Server, connect: Callab
     assert int.from_bytes(value[:8], "little") == 1
     assert abs(int.from_bytes(value[8:], "little") - 250_000) < 10_000
     connection.route._pool.release(wire)  # type: ignore[attr-defined]
+
+
+@both_ways
+def test_tls__authorities_that_cannot_be_read(
+    valkey: Server, connect: Callable[..., Connection], way: str, tmp_path: Any
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate")
+    with pytest.raises(exceptions.ConnectionError, match="CA_CERTS names a file without readable certificates"):
+        ping(connect(f"rediss://localhost:{valkey.port}", CA_CERTS=str(empty)), way)

@@ -15,11 +15,13 @@ from django_upstash.inspection.sections.base import HEALTHY, UNUSABLE, Outcome, 
 from django_upstash.inspection.sections.key import KeySection
 from django_upstash.inspection.sections.keys import KeysSection
 from django_upstash.inspection.sections.overview import Overview
+from django_upstash.inspection.sections.sessions import SessionsSection
 
 
 def sections() -> dict[str, Section]:
     """Return the sections by the word that calls each; the overview has none."""
-    found: list[Section] = [Overview(is_deployed=not conf.embedded_allowed()), KeysSection(), KeySection()]
+    overview = Overview(is_deployed=not conf.embedded_allowed())
+    found: list[Section] = [overview, KeysSection(), KeySection(), SessionsSection()]
     return {section.name: section for section in found}
 
 
