@@ -23,7 +23,7 @@ from django_upstash import cache_location, conf, hosts, redis_arguments
 from django_upstash.conf import ConnectionSettings, Mistake
 
 TAG = "django_upstash"
-_FLAGS = frozenset({"SIGN", "IGNORE_EXCEPTIONS", "CLOSE_CONNECTION", "REPLICA_READ_ONLY"})
+_FLAGS = frozenset({"SIGN", "TAGS", "IGNORE_EXCEPTIONS", "CLOSE_CONNECTION", "REPLICA_READ_ONLY"})
 _DOTTED_PATHS = frozenset({"SERIALIZER", "COMPRESSOR"})
 _OTHER_OPTIONS = frozenset({"CLIENT_CLASS", "CULL_FREQUENCY", "MAX_ENTRIES", "PICKLE_VERSION"})
 # django-redis' options for a connection pool that does not exist here.

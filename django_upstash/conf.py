@@ -19,8 +19,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import cache_location, redis_arguments, session_settings, validation
+from django_upstash import cache_location, ratelimit_options, redis_arguments, session_settings, validation
 from django_upstash.hosts import is_loopback
+from django_upstash.ratelimit_options import RateLimitSettings
 from django_upstash.session_settings import SessionSettings
 from django_upstash.validation import ROUTE_BY_SCHEME, Mistake, Namer, RouteName
 
@@ -31,6 +32,7 @@ __all__ = [
     "SESSION_ENGINE",
     "ConnectionSettings",
     "Mistake",
+    "RateLimitSettings",
     "RouteName",
     "SessionCookie",
     "SessionSettings",
@@ -132,6 +134,11 @@ class ConnectionSettings:
         """All that must never be shown, to be cut from texts that others wrote."""
         given = (self.token, self.password, self.parts.password, unquote(self.parts.password or ""))
         return frozenset(text for text in given if text)
+
+
+def ratelimit_settings() -> RateLimitSettings:
+    """Return ``settings.UPSTASH_RATELIMIT`` typed; raise ``ImproperlyConfigured`` for the first mistake."""
+    return ratelimit_options.typed(getattr(settings, "UPSTASH_RATELIMIT", {}))
 
 
 def entries() -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from django.core.signals import setting_changed
 
 from django_upstash import conf
+from django_upstash.availability import Availability
 from django_upstash.capabilities import Capabilities
 from django_upstash.meter import Meter
 from django_upstash.operations import Operation, command
@@ -45,6 +46,7 @@ class Connection:
         self.settings = settings
         self.meter = Meter()
         self.capabilities = Capabilities(settings)
+        self.availability = Availability()
         self._route: Route | None = None
         self._companions: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -70,7 +72,9 @@ class Connection:
                 )
             except Exception as error:
                 self.meter.failed(operation, perf_counter() - started, error)
+                self.availability.failed(error, started)
                 raise
+            self.availability.answered()
             self.meter.ran(operation, perf_counter() - started)
             result = operation.parse(replies)
             if not isinstance(result, Operation):
@@ -88,7 +92,9 @@ class Connection:
                 )
             except Exception as error:
                 self.meter.failed(operation, perf_counter() - started, error)
+                self.availability.failed(error, started)
                 raise
+            self.availability.answered()
             self.meter.ran(operation, perf_counter() - started)
             result = operation.parse(replies)
             if not isinstance(result, Operation):
@@ -118,6 +124,7 @@ class Connection:
     def after_fork(self) -> None:
         self._lock = threading.Lock()
         self.meter.after_fork()
+        self.availability.after_fork()
 
     @cached_property
     def redis(self) -> Redis:

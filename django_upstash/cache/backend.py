@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from functools import cache as once
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,12 @@ from django.core.signals import setting_changed
 from django_redis.cache import RedisCache  # type: ignore[import-untyped]
 
 from django_upstash import cache_location, conf
-from django_upstash.cache import counters, many, operations, scans
+from django_upstash.cache import counters, many, operations, scans, stampede
 from django_upstash.cache.failures import COLLECTION_FALLBACKS, IGNORABLE, Fallback
-from django_upstash.cache.formats import value_codec
+from django_upstash.cache.formats import flag, value_codec
 from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.stampede import Protection
+from django_upstash.cache.tags import invalidate_tags
 from django_upstash.cache.twins import twin
 from django_upstash.connections import Connection, connections
 
@@ -85,6 +86,7 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
             connection.capabilities,
             connection.settings.max_request_size,
             get_key_func(reverse) if reverse else None,
+            flag(self._params["OPTIONS"], "TAGS", False),
         )
 
     get, aget = twin(operations.get)
@@ -111,15 +113,48 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
     delete_pattern, adelete_pattern = twin(scans.delete_pattern)
     clear, aclear = twin(scans.clear)
     _page, _apage = twin(scans.page)
-    _get_or_set, _aget_or_set = twin(operations.get_or_set)
+    invalidate_tags, ainvalidate_tags = twin(invalidate_tags)
 
-    def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
-        """Return the value, or add ``default``, or what it returns when called, and return that."""
-        return self._get_or_set(key, _once(default), timeout, version)
+    def get_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: Any = None,
+        *,
+        early: float = 0,
+        grace: float = 0,
+        cross_process: bool = False,
+        lease: float = stampede.LEASE,
+        tags: Iterable[str] = (),
+    ) -> Any:
+        """
+        Return the value, or store ``default``, or what it returns when called, and return that.
 
-    async def aget_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
-        """Do as ``get_or_set`` does; a callable ``default`` is called, not awaited."""
-        return await self._aget_or_set(key, _once(default), timeout, version)
+        Of the callers in this process that find none at the same time, one calls its ``default``; of all processes,
+        with ``cross_process``, one at a time, for ``lease`` seconds at most. ``early`` is how eagerly a value is
+        computed again before it expires (1 is usual); ``grace`` for how many seconds after that the last one serves
+        where ``default`` raises. ``tags`` are what ``invalidate_tags`` knows the value by.
+        """
+        protection = Protection(early, grace, cross_process, lease, tags)
+        return stampede.get_or_set(self, key, default, timeout, version, protection)
+
+    async def aget_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: Any = None,
+        *,
+        early: float = 0,
+        grace: float = 0,
+        cross_process: bool = False,
+        lease: float = stampede.LEASE,
+        tags: Iterable[str] = (),
+    ) -> Any:
+        """Do as ``get_or_set`` does; what a callable ``default`` returns is awaited where it can be."""
+        protection = Protection(early, grace, cross_process, lease, tags)
+        return await stampede.aget_or_set(self, key, default, timeout, version, protection)
 
     def iter_keys(
         self, search: str, itersize: int | None = None, client: Any = None, version: Any = None
@@ -169,11 +204,6 @@ def _settings(location: Any, options: Mapping[str, Any]) -> ConnectionSettings:
 @lru_cache(maxsize=64)
 def _remembered_settings(location: Any, options: tuple[tuple[str, Any], ...]) -> ConnectionSettings:
     return conf.cache_location_settings(location, dict(options))
-
-
-def _once(default: Any) -> Any:
-    # The fallback may ask for a default that has been computed before the server failed.
-    return once(default) if callable(default) else default
 
 
 def _collection_method(name: str, fallback: Fallback) -> Callable[..., Any]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha1
 from typing import Any
 
 from django_upstash import scripts
+from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.operations import MISSING
+from django_upstash.cache.tags import guard, remains
+from django_upstash.codecs import opened, sealed
 from django_upstash.operations import Argument, Operation, Reply, only
 
 
@@ -33,7 +38,8 @@ def incr(
             return int(reply)
         if reply is None and ignore_key_check:
             return _begin(space, key, delta, version)
-        return _add_in_python(space, key, stored, context, delta, reply)
+        again = partial(incr, space, key, delta, version, ignore_key_check=ignore_key_check)
+        return _add_in_python(space, key, stored, context, delta, reply, again)
 
     return scripts.load("incr").operation(space.capabilities, [stored], [step], parse)
 
@@ -50,20 +56,37 @@ def _begin(space: Keyspace, key: Any, delta: Any, version: Any) -> Operation[Any
         # Somebody else began in between: add to theirs.
         return incr(space, key, delta, version, ignore_key_check=True) if only(replies) is None else delta
 
-    return Operation((("SET", stored, space.dumps(delta, context), "NX"),), parse)
+    return guard(space, Operation((("SET", stored, space.dumps(delta, context), "NX"),), parse))
 
 
-def _add_in_python(space: Keyspace, key: Any, stored: str, context: bytes, delta: Any, reply: Any) -> Any:
+def _add_in_python(
+    space: Keyspace, key: Any, stored: str, context: bytes, delta: Any, reply: Any, again: Callable[[], Operation[Any]]
+) -> Any:
     """Return the operation that stores the sum unless the value has changed by then, in which case it goes on."""
     before: bytes | None = None if reply is None else reply[0]
-    value = MISSING if before is None else space.loads(before, context, MISSING)
-    if before is None or value is MISSING:
+    if before is None:
         raise ValueError(f"Key '{key}' not found")
-    total = value + delta
+    envelope = opened(before)
+    line, inner = (envelope.line, envelope.inner) if envelope else (b"", before)
+    bound_to = envelope.context(context) if envelope else context
 
-    def parse(replies: list[Reply]) -> Any:
-        answer = only(replies)
-        return total if answer == 1 else _add_in_python(space, key, stored, context, delta, answer)
+    def add() -> Operation[Any]:
+        value = space.loads(inner, bound_to, MISSING)
+        if value is MISSING:
+            raise ValueError(f"Key '{key}' not found")
+        total = value + delta
+        encoded = space.dumps(total, bound_to)
+        replacing = _replace(space, stored, before, sealed(line, encoded) if line else encoded)
+        return then(replacing, lambda answer: total if answer == 1 else onwards(answer))
 
-    arguments: list[Argument] = [sha1(before, usedforsecurity=False).hexdigest(), space.dumps(total, context)]
-    return scripts.load("replace_if_unchanged").operation(space.capabilities, [stored], arguments, parse)
+    def onwards(answer: Any) -> Any:
+        return _add_in_python(space, key, stored, context, delta, answer, again)
+
+    if envelope and envelope.label.tags:
+        return then(remains(space, stored), lambda there: add() if there else again())
+    return add()
+
+
+def _replace(space: Keyspace, stored: str, before: bytes, now: bytes) -> Operation[Any]:
+    arguments: list[Argument] = [sha1(before, usedforsecurity=False).hexdigest(), now]
+    return scripts.load("replace_if_unchanged").operation(space.capabilities, [stored], arguments)

@@ -47,10 +47,6 @@ def _default(key: Any, default: Any = None, *args: Any, **kwargs: Any) -> Any:
     return default
 
 
-def _computed(key: Any, default: Any, *args: Any, **kwargs: Any) -> Any:
-    return default() if callable(default) else default
-
-
 def _every_key(data: Mapping[Any, Any], *args: Any, **kwargs: Any) -> list[Any]:
     return list(data)
 
@@ -77,7 +73,6 @@ def _empty_page(*args: Any, **kwargs: Any) -> Page:
 
 FALLBACKS: dict[str, Fallback] = {
     "get": _default,
-    "get_or_set": _computed,
     "get_many": _dict,
     "set_many": _every_key,
     "keys": _list,
@@ -85,7 +80,7 @@ FALLBACKS: dict[str, Fallback] = {
     **dict.fromkeys(("add", "delete", "expire", "expire_at", "has_key", "persist"), _no),
     **dict.fromkeys(("pexpire", "pexpire_at", "set", "touch"), _no),
     **dict.fromkeys(("delete_many", "delete_pattern", "pttl", "ttl"), _zero),
-    **dict.fromkeys(("clear", "decr", "decr_version", "incr", "incr_version"), _nothing),
+    **dict.fromkeys(("clear", "decr", "decr_version", "incr", "incr_version", "invalidate_tags"), _nothing),
 }
 COLLECTION_FALLBACKS: dict[str, Fallback] = {
     "smismember": _none_refused,

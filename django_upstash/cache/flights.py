@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 
 class Lead:
@@ -23,20 +23,33 @@ class Lead:
 
 
 LEAD: Final = Lead()
-Landing: TypeAlias = Any
-Waiting: TypeAlias = "Future[Landing | Lead]"
+
+
+class Party(NamedTuple):
+    """Who asks: a task or a thread, and whom it may wait for without holding up whoever it waits for."""
+
+    is_task: bool = False
+    waits: bool = True
+    waits_for_tasks: bool = True
+
+
+class Waiter(NamedTuple):
+    """One who waits, for a landing or the lead."""
+
+    party: Party
+    future: Future[Any]
 
 
 class Flight:
-    """All who ask for one key at the moment, whether one of them computes it, and what was computed last."""
+    """All who ask for one key at the moment, who of them computes it, and what was computed last."""
 
-    __slots__ = ("callers", "landing", "landings", "led", "waiting")
+    __slots__ = ("callers", "landing", "landings", "leader", "waiting")
 
     def __init__(self) -> None:
         self.callers = self.landings = 0
-        self.led = False
-        self.landing: Landing = None
-        self.waiting: deque[Waiting] = deque()
+        self.leader: Party | None = None
+        self.landing: Any = None
+        self.waiting: deque[Waiter] = deque()
 
 
 class Flights:
@@ -60,38 +73,40 @@ class Flights:
                 if not flight.callers and self._flights.get(name) is flight:
                     del self._flights[name]
 
-    def join(self, flight: Flight, seen: int) -> Waiting | Landing | Lead:
+    def join(self, flight: Flight, seen: int, party: Party) -> Any:
         """
-        Return ``LEAD``, or a future of that or of the landing where somebody else has the lead.
+        Return ``LEAD``, or where somebody has it, a ``Waiter`` for that or the landing, None for who must not wait.
 
         Where there have been more landings than the caller has ``seen`` before it looked, it is the last of them.
         """
         with self._lock:
             if flight.landings != seen:
                 return flight.landing
-            if not flight.led:
-                flight.led = True
+            if flight.leader is None:
+                flight.leader = party
                 return LEAD
-            waiting: Waiting = Future()
-            flight.waiting.append(waiting)
-            return waiting
+            if not party.waits or (flight.leader.is_task and not party.waits_for_tasks):
+                return None
+            waiter = Waiter(party, Future())
+            flight.waiting.append(waiter)
+            return waiter
 
-    def take(self, flight: Flight, seen: int) -> bool:
+    def take(self, flight: Flight, seen: int, party: Party) -> bool:
         """Take the lead, unless somebody has it, or has landed since; tell whether it was taken."""
         with self._lock:
-            if flight.led or flight.landings != seen:
+            if flight.leader is not None or flight.landings != seen:
                 return False
-            flight.led = True
+            flight.leader = party
             return True
 
-    def land(self, flight: Flight, landing: Landing) -> None:
-        """Give up the lead, and everybody who waits the value."""
+    def land(self, flight: Flight, landing: Any) -> None:
+        """Give up the lead, and give everybody who waits the landing."""
         with self._lock:
-            flight.led = False
+            flight.leader = None
             flight.landings += 1
             flight.landing = landing
             waiting, flight.waiting = flight.waiting, deque()
-        for future in waiting:
+        for _, future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_result(landing)
 
@@ -99,17 +114,17 @@ class Flights:
         """Give the lead to the next who waits, if anybody does."""
         while True:
             with self._lock:
+                flight.leader = None
                 if not flight.waiting:
-                    flight.led = False
                     return
-                future = flight.waiting.popleft()
+                flight.leader, future = flight.waiting.popleft()
             if future.set_running_or_notify_cancel():
                 future.set_result(LEAD)
                 return
 
-    def leave(self, flight: Flight, waiting: Waiting) -> None:
-        """Wait no longer; the lead that has been given meanwhile goes to the next."""
-        if not waiting.cancel() and waiting.result() is LEAD:
+    def leave(self, flight: Flight, waiter: Waiter) -> None:
+        """Wait no longer; the lead, where it has been given meanwhile, goes to the next."""
+        if not waiter.future.cancel() and waiter.future.result() is LEAD:
             self.pass_on(flight)
 
     def after_fork(self) -> None:

@@ -26,12 +26,17 @@ def value_codec(options: Mapping[str, Any], secrets: Sequence[str | bytes], pref
     compressor = None
     if options.get("COMPRESSOR", _IDENTITY) != _IDENTITY:
         compressor = _make(options, "COMPRESSOR", _IDENTITY, ("compress", "decompress"))
-    sign = options.get("SIGN", True)
-    if not isinstance(sign, bool):
-        raise ImproperlyConfigured(f'OPTIONS["SIGN"] must be True or False, not {type(sign).__name__}.')
-    if sign and not _reads_data_only(serializer):
+    if flag(options, "SIGN", True) and not _reads_data_only(serializer):
         return signed_codec(serializer, compressor, secrets, prefix)
     return unsigned_codec(serializer, compressor)
+
+
+def flag(options: Mapping[str, Any], name: str, default: bool) -> bool:
+    """Return the value of a switch; raise ``ImproperlyConfigured`` where it is none."""
+    found = options.get(name, default)
+    if not isinstance(found, bool):
+        raise ImproperlyConfigured(f'OPTIONS["{name}"] must be True or False, not {type(found).__name__}.')
+    return found
 
 
 def _make(options: Mapping[str, Any], name: str, default: str, methods: tuple[str, str]) -> Any:

@@ -105,7 +105,7 @@ class Keyspace:
         return StoredKey.of(stored, key, context)
 
     def aside(self, kind: str, name: str) -> str:
-        """Return what a record beside the values is called: of this cache, which ``clear`` removes, and of no version."""
+        """Return what a record beside the values is called: it is no key, but ``clear`` removes it."""
         stored: str = self._backend.make_key(f"~{kind}:{name}", version=_ASIDE)  # type: ignore[arg-type]
         return stored
 

@@ -12,7 +12,7 @@ from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.operations import MISSING
 from django_upstash.codecs import Label, bound, opened, sealed
-from django_upstash.operations import Command, Operation, Reply, checked, only
+from django_upstash.operations import Argument, Command, Operation, Reply, checked, only
 
 _NO_LABEL = Label()
 
@@ -62,6 +62,17 @@ def after(first: Command, looking: Operation[Found]) -> Operation[tuple[Reply, F
     return Operation((first, *looking.commands), parse)
 
 
+def beside(operation: Operation[Any], last: Command) -> Operation[Any]:
+    """Return the operation that runs one more command in its first request."""
+
+    def parse(replies: list[Reply]) -> Any:
+        *others, reply = replies
+        only([reply])
+        return operation.parse(others)
+
+    return Operation((*operation.commands, last), parse)
+
+
 def seal(space: Keyspace, value: Any, context: bytes, label: Label | None) -> Found:
     """Return a value as it is found once it is stored, in an envelope where it has a label."""
     if label is None:
@@ -78,7 +89,7 @@ def store(space: Keyspace, stored: str, before: Found, now: Found, options: Sequ
     assert now.stored is not None
     if before.stored is None:
         return Operation((("SET", stored, now.stored, *options, "NX"),), lambda replies: only(replies) is not None)
-    arguments = [sha1(before.stored, usedforsecurity=False).hexdigest(), now.stored, *options]
+    arguments: list[Argument] = [sha1(before.stored, usedforsecurity=False).hexdigest(), now.stored, *options]
     return scripts.load("store_if_unchanged").operation(
         space.capabilities, [stored], arguments, lambda replies: only(replies) is not None
     )

@@ -11,6 +11,8 @@ from django_upstash.cache import expiry
 from django_upstash.cache.chains import in_turn, known, then
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.operations import MISSING
+from django_upstash.cache.tags import Dumps, labelled, present, valid
+from django_upstash.codecs import opened
 from django_upstash.exceptions import PayloadTooLargeError, UnknownCommandError
 from django_upstash.operations import Argument, Operation, Reply, checked, only
 
@@ -31,7 +33,13 @@ def get_many(
 
 
 def set_many(
-    space: Keyspace, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+    space: Keyspace,
+    data: Mapping[Any, Any],
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    client: Any = None,
+    *,
+    tags: Iterable[str] = (),
 ) -> Operation[list[Any]]:
     """
     Store the values, and return the list of the keys that could not be stored: none.
@@ -41,14 +49,9 @@ def set_many(
     options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
     if options is None:
         return then(delete_many(space, data, version), lambda _: [])
-    name, dumps = space.name, space.dumps
-    pairs: dict[str, bytes] = {}
-    for key, value in data.items():
-        stored, context = name(key, version)
-        pairs[stored] = dumps(value, context)
-    return in_turn(
-        [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)], lambda _: []
-    )
+    if tags and data:
+        return labelled(space, tags, lambda dumps: _set_all(space, data, version, dumps, options))
+    return _set_all(space, data, version, space.dumps, options)
 
 
 def delete_many(space: Keyspace, keys: Iterable[Any], version: Any = None, client: Any = None) -> Operation[int | None]:
@@ -69,15 +72,58 @@ def _get_piece(
         if isinstance(replies[0], PayloadTooLargeError) and len(piece) > 1:
             middle = len(piece) // 2
             return _get_piece(space, wanted, [*others, piece[middle:], piece[:middle]], found)
+        unread: dict[str, bytes] = {}
         for stored, reply in zip(piece, only(replies), strict=True):
             if reply is not None:
                 key, context = wanted[stored]
                 value = loads(reply, context, MISSING)
                 if value is not MISSING:
                     found[key] = value
+                else:
+                    unread[stored] = reply
+        tagged = _get_tagged(space, wanted, unread, found) if unread else None
+        if tagged is not None:
+            return then(tagged, lambda _: _get_piece(space, wanted, others, found) if others else found)
         return _get_piece(space, wanted, others, found) if others else found
 
     return Operation((("MGET", *piece),), parse)
+
+
+def _get_tagged(
+    space: Keyspace, wanted: dict[str, tuple[Any, bytes]], unread: dict[str, bytes], found: dict[Any, Any]
+) -> Operation[None] | None:
+    """Return the operation that adds what is valid of the values with tags; None where there are none among them."""
+    tagged = {
+        stored: envelope for stored, reply in unread.items() if (envelope := opened(reply)) and envelope.label.tags
+    }
+    if not tagged:
+        return None
+    ids = list(dict.fromkeys(tag for envelope in tagged.values() for tag, _ in envelope.label.tags))
+
+    def add(now: list[bytes | None]) -> None:
+        versions = dict(zip(ids, now, strict=True))
+        for stored, envelope in tagged.items():
+            carried = envelope.label.tags
+            if valid(carried, [versions[tag] for tag, _ in carried]):
+                key, context = wanted[stored]
+                value = space.loads(envelope.inner, envelope.context(context), MISSING)
+                if value is not MISSING:
+                    found[key] = value
+
+    return then(present(space, ids), add)
+
+
+def _set_all(
+    space: Keyspace, data: Mapping[Any, Any], version: Any, dumps: Dumps, options: tuple[str, ...]
+) -> Operation[list[Any]]:
+    name = space.name
+    pairs: dict[str, bytes] = {}
+    for key, value in data.items():
+        stored, context = name(key, version)
+        pairs[stored] = dumps(value, context)
+    return in_turn(
+        [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)], lambda _: []
+    )
 
 
 def _set_piece(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...]) -> Operation[Any]:

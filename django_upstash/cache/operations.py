@@ -7,13 +7,14 @@ django-redis' signatures; who runs the operation heeds it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry
-from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.tags import guard, labelled, validated
 from django_upstash.exceptions import ResponseError, UnknownCommandError
 from django_upstash.operations import Operation, Reply, checked, only
 
@@ -28,7 +29,8 @@ def get(space: Keyspace, key: Any, default: Any = None, version: Any = None, cli
     def parse(replies: list[Reply]) -> Any:
         reply = replies[0]
         if isinstance(reply, bytes):
-            return loads(reply, context, default)
+            found = loads(reply, context, MISSING)
+            return found if found is not MISSING else validated(space, reply, context, default)
         if reply is None:
             return default
         return only(replies)
@@ -45,47 +47,29 @@ def set(
     client: Any = None,
     nx: bool = False,
     xx: bool = False,
+    *,
+    tags: Iterable[str] = (),
 ) -> Operation[bool]:
     """Store the value, only where there is none (``nx``) or one (``xx``) if so asked; return whether it was stored."""
     stored, context = space.name(key, version)
     options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
-    encoded = space.dumps(value, context)
-    if options is None:
-        return Operation((("EXISTS", stored),), _is_none) if nx else Operation((("DEL", stored),), _is_some)
-    if nx or xx:
-        options = (*options, *(("NX",) if nx else ()), *(("XX",) if xx else ()))
-    return Operation((("SET", stored, encoded, *options),), _was_done)
+    if tags:
+        return labelled(space, tags, lambda dumps: _set(space, stored, dumps(value, context), options, nx, xx))
+    return _set(space, stored, space.dumps(value, context), options, nx, xx)
 
 
 def add(
-    space: Keyspace, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
+    space: Keyspace,
+    key: Any,
+    value: Any,
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    client: Any = None,
+    *,
+    tags: Iterable[str] = (),
 ) -> Operation[bool]:
     """Store the value where there is none; return whether it was stored."""
-    return set(space, key, value, timeout, version, nx=True)
-
-
-def get_or_set(
-    space: Keyspace, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None
-) -> Operation[Any]:
-    """
-    Return the value, or add ``default``, or what it returns when called, and return that.
-
-    Where somebody else's value came first, theirs is returned. One that cannot be read is replaced.
-    """
-    stored, context = space.name(key, version)
-
-    def after_get(replies: list[Reply]) -> Any:
-        found = MISSING if replies[0] is None else space.loads(only(replies), context, MISSING)
-        if found is not MISSING:
-            return found
-        value = default() if callable(default) else default
-        return store(value, replies[0] is None)
-
-    def store(value: Any, nx: bool) -> Operation[Any]:
-        storing = set(space, key, value, timeout, version, nx=nx)
-        return then(storing, lambda done: value if done or not nx else get(space, key, value, version))
-
-    return Operation((("GET", stored),), after_get)
+    return set(space, key, value, timeout, version, nx=True, tags=tags)
 
 
 def touch(
@@ -95,10 +79,10 @@ def touch(
     stored, _ = space.name(key, version)
     lifetime = expiry.milliseconds(space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout)
     if lifetime is None:
-        return _touch_forever(space, stored)
-    if lifetime <= 0:
-        return Operation((("DEL", stored),), _is_some)
-    return Operation((("PEXPIRE", stored, str(lifetime)),), _is_some)
+        return guard(space, _touch_forever(space, stored))
+    return guard(
+        space, Operation((("DEL", stored) if lifetime <= 0 else ("PEXPIRE", stored, str(lifetime)),), _is_some)
+    )
 
 
 def delete(
@@ -106,13 +90,13 @@ def delete(
 ) -> Operation[bool]:
     """Remove the key; return whether there was one."""
     stored, _ = space.name(key, version, prefix)
-    return Operation((("DEL", stored),), _is_some)
+    return guard(space, Operation((("DEL", stored),), _is_some))
 
 
 def has_key(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[bool]:
     """Return whether there is such a key."""
     stored, _ = space.name(key, version)
-    return Operation((("EXISTS", stored),), _is_some)
+    return guard(space, Operation((("EXISTS", stored),), _is_some))
 
 
 def incr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Operation[int]:
@@ -129,7 +113,7 @@ def incr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None,
         new_version: int = version + delta
         return new_version
 
-    return Operation((("RENAME", stored, moved),), parse)
+    return guard(space, Operation((("RENAME", stored, moved),), parse))
 
 
 def decr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Operation[int]:
@@ -150,7 +134,7 @@ def pttl(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> 
 def persist(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[bool]:
     """Remove the key's expiry; return whether it had one."""
     stored, _ = space.name(key, version)
-    return Operation((("PERSIST", stored),), _is_some)
+    return guard(space, Operation((("PERSIST", stored),), _is_some))
 
 
 def expire(
@@ -180,9 +164,21 @@ def pexpire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client
     return _expire("PEXPIREAT", space, key, version, expiry.moment(when, expiry.MILLISECOND))
 
 
+def _set(
+    space: Keyspace, stored: str, encoded: bytes, options: Sequence[str] | None, nx: bool, xx: bool
+) -> Operation[bool]:
+    if options is None:
+        expired = Operation((("EXISTS", stored),), _is_none) if nx else Operation((("DEL", stored),), _is_some)
+        return guard(space, expired)
+    if not (nx or xx):
+        return Operation((("SET", stored, encoded, *options),), _was_done)
+    conditions = (*(("NX",) if nx else ()), *(("XX",) if xx else ()))
+    return guard(space, Operation((("SET", stored, encoded, *options, *conditions),), _was_done))
+
+
 def _expire(command: str, space: Keyspace, key: Any, version: Any, milliseconds: int) -> Operation[bool]:
     stored, _ = space.name(key, version)
-    return Operation(((command, stored, str(milliseconds)),), _is_some)
+    return guard(space, Operation(((command, stored, str(milliseconds)),), _is_some))
 
 
 def _lifetime_left(command: str, space: Keyspace, key: Any, version: Any) -> Operation[int | None]:
@@ -192,7 +188,7 @@ def _lifetime_left(command: str, space: Keyspace, key: Any, version: Any) -> Ope
         left: int = only(replies)
         return None if left == -1 else max(left, 0)
 
-    return Operation(((command, stored),), parse)
+    return guard(space, Operation(((command, stored),), parse))
 
 
 def _touch_forever(space: Keyspace, stored: str) -> Operation[bool]:

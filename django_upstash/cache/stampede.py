@@ -13,19 +13,20 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asgiref.sync import SyncToAsync
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry, leases, lookups, tags
-from django_upstash.cache.effects import Call, Flow, Run, Sleep, Wait
+from django_upstash.cache.effects import Call, Flow, Run, Sleep, Wait, adrive, drive
 from django_upstash.cache.failures import IGNORABLE
-from django_upstash.cache.flights import LEAD, Flight, flights
+from django_upstash.cache.flights import LEAD, Flight, Party, Waiter, flights
 from django_upstash.cache.lookups import Found
 from django_upstash.cache.operations import MISSING
 from django_upstash.codecs import Label
@@ -36,11 +37,15 @@ if TYPE_CHECKING:
 
 LEASE = 10.0
 _FIRST_POLL, _LONGEST_POLL, _POLL_GROWTH = 0.02, 0.25, 1.5
-_computing: ContextVar[frozenset[Any]] = ContextVar("django_upstash_computing", default=frozenset())
+_TASK = Party(is_task=True)
+_THREAD = Party()
+_WORKER = Party(waits_for_tasks=False)
+_BLOCKING = Party(waits=False)
+_computing_now: ContextVar[frozenset[Any]] = ContextVar("django_upstash_computing", default=frozenset())
 logger = logging.getLogger("django_upstash.cache")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Protection:
     """
     How ``get_or_set`` protects what it computes.
@@ -84,7 +89,7 @@ class GetOrSet:
         self._lifetime = expiry.milliseconds(self._space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout)
         self._protection = protection
         self._tags = tags.ids(self._space, protection.tags) if protection.tags else []
-        self._labelled = bool(protection.early or protection.grace or self._tags)
+        self._landing: Landing | None = None
 
     def flow(self, party: Party) -> Flow:
         """Find the value, or compute and store it, or wait for whoever does, and return it."""
@@ -93,20 +98,25 @@ class GetOrSet:
                 seen = flight.landings
                 found = yield from self._look()
                 if found.value is not MISSING:
-                    return (yield from self._refreshed(flight, seen, party, found)) if self._is_due(found) else found.value
+                    return (
+                        (yield from self._refreshed(flight, seen, party, found)) if self._is_due(found) else found.value
+                    )
                 found = yield from self._with_versions(found)
                 # Who asks for a value in the midst of computing it would wait for itself.
-                joined = None if self._name in _computing.get() else flights.join(flight, seen, party)
+                joined = None if self._name in _computing_now.get() else flights.join(flight, seen, party)
                 if joined is None:
                     return (yield from self._produced(found))
                 landing = (yield from _waited(flight, joined)) if isinstance(joined, Waiter) else joined
                 if landing is LEAD:
-                    return (yield from self._led(flight, self._under_lease(found)))
+                    return (yield from self._led(flight, self._leased(found, patient=True)))
                 if self._suits(landing, found):
                     return landing.found.copied(self._space)
 
     def _look(self) -> Flow:
-        return (yield from self._ask(lookups.look(self._space, self._stored, self._context, self._tags), Found()))
+        return (yield from self._ask(self._looking(), Found()))
+
+    def _looking(self) -> Operation[Found]:
+        return lookups.look(self._space, self._stored, self._context, self._tags)
 
     def _with_versions(self, found: Found) -> Flow:
         """Return the find with a version of every tag, each from before the value is computed."""
@@ -116,7 +126,7 @@ class GetOrSet:
         return found._replace(versions={tag: version.encode() for tag, version in versions})
 
     def _suits(self, landing: Landing, found: Found) -> bool:
-        """Tell whether somebody else's value is as good as one computed now: of tags that are valid at this look."""
+        """Tell whether somebody else's value is as good as one computed now: of tags that were valid at this look."""
         if landing.stale and not self._protection.grace:
             return False
         return all(found.versions.get(tag) == version.encode() for tag, version in landing.found.label.tags)
@@ -127,7 +137,17 @@ class GetOrSet:
         if not self._protection.early or expires is None:
             return False
         ahead = -found.label.took * self._protection.early * math.log(1.0 - random.random())
-        return time.time() * 1000 + ahead >= expires
+        return _now() + ahead >= expires
+
+    def _refreshed(self, flight: Flight, seen: int, party: Party, found: Found) -> Flow:
+        """Compute a value that is valid still, unless somebody else does; it stays where that fails."""
+        if self._name in _computing_now.get() or not flights.take(flight, seen, party):
+            return found.value
+        try:
+            return (yield from self._led(flight, self._leased(found, patient=False)))
+        except Exception as error:
+            logger.warning("An early refresh failed with %s; the value stays.", type(error).__name__, exc_info=True)
+            return found.value
 
     def _led(self, flight: Flight, work: Flow) -> Flow:
         """Do the work of who has the lead, and let those who wait have what came of it."""
@@ -139,31 +159,164 @@ class GetOrSet:
             else:
                 flights.land(flight, self._landing)
 
-    def _under_lease(self, found: Found) -> Flow:
+    def _leased(self, found: Found, patient: bool) -> Flow:
+        """Produce the value under the lease, where one is asked for; without patience, only where it is free."""
         if not self._protection.cross_process:
-            return (yield from self._produced(found))
-        return (yield from self._cache_lease.held(self._with_versions, self._produced_unless_found, found))
+            return (yield from self._produced((yield from self._with_versions(found))))
+        token = token_hex(16)
+        taken, latest = yield from self._take_lease(token, patient)
+        try:
+            value = yield from self._produced_since(found, latest, taken or patient)
+        except GeneratorExit:  # nothing can be sent any more; the lease ends by itself
+            raise
+        except BaseException:
+            yield from self._release(token, taken)
+            raise
+        yield from self._release(token, taken)
+        return value
 
-    def _produced_unless_found(self, found: Found) -> Flow:
-        if found.value is MISSING:
-            return (yield from self._produced(found))
-        self._landing = Landing(found)
-        return found.value
+    def _take_lease(self, token: str, patient: bool) -> Flow:
+        """Return whether the lease was taken, and what is found since: it ends with a value, the lease, or patience."""
+        name = self._space.aside("lease", self._stored)
+        asking = leases.asking(name, token, math.ceil(self._protection.lease * 1000))
+        deadline = time.monotonic() + self._protection.lease
+        pause = _FIRST_POLL
+        while True:
+            reply, latest = yield from self._ask(lookups.after(asking, self._looking()), (b"OK", Found()))
+            left = deadline - time.monotonic()
+            if reply is not None or latest.value is not MISSING or left <= 0 or not patient:
+                return reply is not None, latest
+            yield Sleep(min(pause * random.uniform(0.5, 1.0), left))
+            pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
 
-    def _refreshed(self, flight: Flight, seen: int, party: Party, found: Found) -> Flow:
-        """Compute a value that is still valid again, unless somebody does already; where that fails, it stays."""
-        if self._name in _computing.get() or not flights.take(flight, seen, party):
+    def _release(self, token: str, taken: bool) -> Flow:
+        if not taken:
+            return
+        name = self._space.aside("lease", self._stored)
+        try:
+            yield Run(self._connection, leases.release(self._space.capabilities, name, token))
+        except IGNORABLE as error:
+            logger.debug("A lease was not released (%s); it ends by itself.", type(error).__name__)
+
+    def _produced_since(self, found: Found, latest: Found, may_compute: bool) -> Flow:
+        """Return what another process has stored since the look, or else produce the value."""
+        if latest.value is not MISSING and latest.stored != found.stored:
+            self._landing = Landing(latest)
+            return latest.value
+        if not may_compute:
             return found.value
-        return (yield from self._led(flight, self._renewed(found)))
+        return (yield from self._produced((yield from self._with_versions(latest))))
 
     def _produced(self, before: Found) -> Flow:
         """Compute the value and store it, and return it, or what somebody else has stored meanwhile."""
         now, is_stale = yield from self._computed(before)
         self._landing = Landing(now, is_stale)
-        if is_stale or self._options is None:
+        if is_stale or not self._can_store(before):
             return now.value
         if not (yield from self._ask(self._storing(before, now), True)):
             theirs = yield from self._look()
             now = now if theirs.value is MISSING else theirs
             self._landing = Landing(now)
         return now.value
+
+    def _computed(self, before: Found) -> Flow:
+        """Return the value as it will be found, and False; the copy of the last one, and True, where that fails."""
+        started = time.perf_counter()
+        try:
+            value = (yield Call(self._default, self._within)) if callable(self._default) else self._default
+        except Exception as error:
+            stale = (yield from self._copy()) if self._protection.grace else None
+            if stale is None:
+                raise
+            logger.warning(
+                "Computing a value failed with %s; its last one is used.", type(error).__name__, exc_info=True
+            )
+            return stale, True
+        took = math.ceil((time.perf_counter() - started) * 1000)
+        return lookups.seal(self._space, value, self._context, self._label(took, before)), False
+
+    def _label(self, took: int, before: Found) -> Label | None:
+        if not (self._protection.early or self._protection.grace or self._tags):
+            return None
+        expires = None if self._lifetime is None else _now() + self._lifetime
+        versions = before.versions
+        return Label(
+            took, expires, tuple((tag, version.decode()) for tag in self._tags if (version := versions.get(tag)))
+        )
+
+    def _can_store(self, before: Found) -> bool:
+        # Where the server could not be asked, there are no versions to store with the value.
+        return (self._lifetime is None or self._lifetime > 0) and all(before.versions.get(tag) for tag in self._tags)
+
+    def _storing(self, before: Found, now: Found) -> Operation[bool]:
+        lifetime = () if self._lifetime is None else ("PX", str(self._lifetime))
+        storing = lookups.store(self._space, self._stored, before, now, lifetime)
+        if not self._protection.grace or self._lifetime is None:
+            return storing
+        assert now.stored is not None
+        until = self._lifetime + math.ceil(self._protection.grace * 1000)
+        copying = "SET", self._copy_name(), now.stored, "PX", str(min(until, expiry.LONGEST))
+        return lookups.beside(storing, copying)
+
+    def _copy(self) -> Flow:
+        """Return the copy of the last value, or None where there is none, or it has not expired but been removed."""
+        looking = lookups.look(self._space, self._copy_name(), self._context)
+        found = yield from self._ask(looking, Found())
+        expires = found.label.expires
+        return None if found.value is MISSING or expires is None or expires > _now() else found
+
+    def _copy_name(self) -> str:
+        return self._space.aside("grace", self._stored)
+
+    def _ask(self, operation: Operation[Any], instead: Any) -> Flow:
+        try:
+            return (yield Run(self._connection, operation))
+        except IGNORABLE as error:
+            return self._cache.fall_back(error, lambda: instead, (), {})
+
+    @contextmanager
+    def _within(self) -> Iterator[None]:
+        token = _computing_now.set(_computing_now.get() | {self._name})
+        try:
+            yield
+        finally:
+            _computing_now.reset(token)
+
+
+def get_or_set(cache: UpstashCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection) -> Any:
+    """Run the flow in this thread."""
+    if inspect.iscoroutinefunction(default):
+        raise TypeError("get_or_set() cannot await its default; call aget_or_set() instead.")
+    return drive(GetOrSet(cache, key, default, timeout, version, protection).flow(_this_thread()))
+
+
+async def aget_or_set(
+    cache: UpstashCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+) -> Any:
+    """Run the flow in this task."""
+    return await adrive(GetOrSet(cache, key, default, timeout, version, protection).flow(_TASK))
+
+
+def _waited(flight: Flight, waiter: Waiter) -> Flow:
+    try:
+        return (yield Wait(waiter.future))
+    except BaseException:
+        flights.leave(flight, waiter)
+        raise
+
+
+def _this_thread() -> Party:
+    """Return how this thread may wait: not for a task whose loop, or whose thread for synchronous code, it holds up."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _WORKER if hasattr(SyncToAsync.threadlocal, "main_event_loop") else _THREAD
+    return _BLOCKING
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

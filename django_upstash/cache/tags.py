@@ -10,21 +10,20 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
 from hashlib import blake2b
 from secrets import token_urlsafe
-from typing import Any, Concatenate, ParamSpec, TypeAlias
+from typing import Any, TypeAlias
 
 from django.core.exceptions import ImproperlyConfigured
 
 from django_upstash import scripts
 from django_upstash.cache.chains import known, then
 from django_upstash.cache.keyspace import Keyspace
-from django_upstash.codecs import Opened
+from django_upstash.codecs import Label, bound, opened, sealed
 from django_upstash.keys import check_encodable
-from django_upstash.operations import Command, Operation, Reply, checked, only
+from django_upstash.operations import Argument, Command, Operation, Reply, checked, only
 
-P = ParamSpec("P")
+Dumps: TypeAlias = Callable[[Any, bytes], bytes]
 Tags: TypeAlias = tuple[tuple[str, str], ...]  # id and version of each
 
 MOST = 64
@@ -45,10 +44,22 @@ def invalidate_tags(space: Keyspace, *tags: str) -> Operation[None]:
 
 def versions(space: Keyspace, tags: Iterable[str]) -> Operation[Tags]:
     """Return the tags with their present versions; a tag that has no record receives one."""
-    ids = _ids(space, tags)
-    if len(ids) > MOST:
-        raise ValueError(f"A value can carry up to {MOST} tags, not {len(ids)}; give it one tag for several of them.")
-    return _versions(space, ids) if ids else known(())
+    found = ids(space, tags)
+    return versions_of(space, found) if found else known(())
+
+
+def versions_of(space: Keyspace, ids: Sequence[str]) -> Operation[Tags]:
+    """Do as ``versions`` does, for tags by their ids."""
+    reading: Command = ("MGET", *(_record(space, tag) for tag in ids))
+
+    def parse(replies: list[Reply]) -> Any:
+        now = checked(replies)[-1]
+        missing = [tag for tag, version in zip(ids, now, strict=True) if version is None]
+        if missing:
+            return Operation((*(_creating(space, tag) for tag in missing), reading), parse)
+        return tuple((tag, version.decode()) for tag, version in zip(ids, now, strict=True))
+
+    return Operation((reading,), parse)
 
 
 def present(space: Keyspace, ids: Sequence[str]) -> Operation[list[bytes | None]]:
@@ -56,12 +67,18 @@ def present(space: Keyspace, ids: Sequence[str]) -> Operation[list[bytes | None]
     return Operation((("MGET", *(_record(space, tag) for tag in ids)),), only)
 
 
-def if_valid(space: Keyspace, found: Opened, value: Any, otherwise: Any) -> Operation[Any]:
-    """Return the operation whose result is ``value`` where what was found is valid still, or else ``otherwise``."""
-    tags = found.label.tags
-    return then(
-        present(space, [tag for tag, _ in tags]), lambda now: value if valid(tags, now) else otherwise
-    )
+def validated(space: Keyspace, stored: bytes, context: bytes, default: Any) -> Any:
+    """
+    Return the value of a stored form that the codec did not read, for it carries tags.
+
+    That is an operation, which asks for their versions; ``default`` where there are none, or the value is unreadable.
+    """
+    found = opened(stored)
+    if found is None or not found.label.tags:
+        return default
+    value = space.loads(found.inner, found.context(context), default)
+    carried = found.label.tags
+    return then(present(space, [tag for tag, _ in carried]), lambda now: value if valid(carried, now) else default)
 
 
 def valid(tags: Tags, now: Sequence[bytes | None]) -> bool:
@@ -69,25 +86,28 @@ def valid(tags: Tags, now: Sequence[bytes | None]) -> bool:
     return all(version.encode() == current for (_, version), current in zip(tags, now, strict=True))
 
 
-def unless_invalidated(
-    build: Callable[Concatenate[Keyspace, P], Operation[Any]],
-) -> Callable[Concatenate[Keyspace, P], Operation[Any]]:
-    """Make of a function that makes an operation on one key one that takes an invalidated value there for missing."""
+def labelled(space: Keyspace, tags: Iterable[str], build: Callable[[Dumps], Operation[Any]]) -> Operation[Any]:
+    """Return the operation that ``build`` makes, given the way to a stored form that carries these tags."""
 
-    @wraps(build)
-    def guarded(space: Keyspace, /, *args: P.args, **kwargs: P.kwargs) -> Operation[Any]:
-        operation = build(space, *args, **kwargs)
-        return guard(space, operation) if space.tags else operation
+    def with_versions(now: Tags) -> Operation[Any]:
+        line = Label(tags=now).line()
+        return build(lambda value, context: sealed(line, space.dumps(value, bound(context, line))))
 
-    return guarded
+    return then(versions(space, tags), with_versions)
 
 
 def guard(space: Keyspace, operation: Operation[Any]) -> Operation[Any]:
-    """Return the operation, on the key of its first command, that removes an invalidated value before."""
+    """Return the operation on one key as it is where an invalidated value there has been removed before."""
+    if not space.tags:
+        return operation
     if len(operation.commands) > 1:
-        looking = _guarded(space, ("EXISTS", operation.commands[0][1]), only, b"")
-        return then(looking, lambda _: operation)
-    return _guarded(space, operation.commands[0], lambda reply: operation.parse(reply), b"")
+        return then(remains(space, operation.commands[0][1]), lambda _: operation)
+    return _guarded(space, operation.commands[0], operation.parse, b"")
+
+
+def remains(space: Keyspace, stored: Argument) -> Operation[bool]:
+    """Return whether something is stored under a key once an invalidated value there has been removed."""
+    return _guarded(space, ("EXISTS", stored), lambda replies: bool(only(replies)), b"")
 
 
 def _guarded(space: Keyspace, command: Command, parse: Callable[[list[Reply]], Any], tags: bytes) -> Operation[Any]:
@@ -107,19 +127,6 @@ def _guarded(space: Keyspace, command: Command, parse: Callable[[list[Reply]], A
     )
 
 
-def _versions(space: Keyspace, ids: Sequence[str]) -> Operation[Tags]:
-    reading: Command = ("MGET", *(_record(space, tag) for tag in ids))
-
-    def parse(replies: list[Reply]) -> Any:
-        now = checked(replies)[-1]
-        missing = [tag for tag, version in zip(ids, now, strict=True) if version is None]
-        if missing:
-            return Operation((*(_creating(space, tag) for tag in missing), reading), parse)
-        return tuple((tag, version.decode()) for tag, version in zip(ids, now, strict=True))
-
-    return Operation((reading,), parse)
-
-
 def _creating(space: Keyspace, tag: str) -> Command:
     return "SET", _record(space, tag), token_urlsafe(_VERSION_BYTES), "NX"
 
@@ -128,8 +135,15 @@ def _record(space: Keyspace, tag: str) -> str:
     return space.aside("tag", tag)
 
 
+def ids(space: Keyspace, tags: Iterable[str]) -> list[str]:
+    """Return what the tags of a value are called in the database: all of one length, whatever they are made of."""
+    found = _ids(space, tags)
+    if len(found) > MOST:
+        raise ValueError(f"A value can carry up to {MOST} tags, not {len(found)}; give it one tag for several of them.")
+    return found
+
+
 def _ids(space: Keyspace, tags: Iterable[str]) -> list[str]:
-    """Return what tags are called in the database: all of one length, whatever they are made of."""
     if not space.tags:
         raise ImproperlyConfigured(
             'Tags need OPTIONS["TAGS"] = True in this cache\'s entry of CACHES, in every process that uses it.'

@@ -73,6 +73,7 @@ def opened(stored: bytes) -> Opened | None:
     if found is None:
         return None
     took, expires, tags = found.groups()
-    pairs = tuple(tuple(pair.split("=")) for pair in tags.decode().split(",") if pair)
-    label = Label(int(took or 0), int(expires) if expires else None, pairs)  # type: ignore[arg-type]
+    parted = (pair.partition("=") for pair in tags.decode().split(",") if pair)
+    pairs = tuple((tag, version) for tag, _, version in parted)
+    label = Label(int(took or 0), int(expires) if expires else None, pairs)
     return Opened(label, found.group(), stored[found.end() :])

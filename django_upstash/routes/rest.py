@@ -188,8 +188,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         def read(response: Response) -> list[Reply] | list[Request]:
             document = self._document(response)
             if not isinstance(document, dict):
-                replies = decode_items(document, len(commands), self._is_base64 is not False)
-                return [self._raised(reply) for reply in replies]
+                return self._items(document, len(commands))
             error = self._raised(decode_item(document, True))
             if isinstance(error, PayloadTooLargeError) and len(encoded) == len(commands):
                 # The replies together are too long. They were computed all the same, so only a safe batch is halved.
@@ -215,7 +214,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
             document = self._document(response)
             if isinstance(document, dict):
                 return aborted(len(commands), self._raised(decode_item(document, True)))
-            return [self._raised(reply) for reply in decode_items(document, len(commands), self._is_base64 is not False)]
+            return self._items(document, len(commands))
 
         body = b"[" + b",".join(encoded) + b"]"
         return Request(self._payload("/multi-exec", body, "base64"), commands, replay_safe, read)
@@ -239,7 +238,10 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         document = self._document(response)
         if self._is_base64 is None and isinstance(document, dict) and "result" in document:
             self._is_base64 = document["result"] != "PONG"
-        return self._raised(decode_items([document], 1, self._is_base64 is not False)[0])
+        return self._items([document], 1)[0]
+
+    def _items(self, document: Any, count: int) -> list[Reply]:
+        return [self._raised(reply) for reply in decode_items(document, count, self._is_base64 is not False)]
 
     def _document(self, response: Response) -> Any:
         """Return the JSON of a response; raise for one that is not Upstash's."""

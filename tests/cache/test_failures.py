@@ -25,6 +25,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "delete_many": ((["k"],), 0),
     "delete_pattern": (("*",), 0),
     "clear": ((), None),
+    "invalidate_tags": (("tag",), None),
     **dict.fromkeys(("set", "add", "touch", "expire", "pexpire", "expire_at", "pexpire_at"), (("k", 1), False)),
     **dict.fromkeys(("delete", "has_key", "persist"), (("k",), False)),
     **dict.fromkeys(("incr", "decr", "incr_version", "decr_version"), (("k",), None)),
@@ -84,7 +85,7 @@ def upstash(upstash: dict[str, Any], dead_server: Server, settings: Any) -> dict
 
 @pytest.fixture
 def ignoring(open_cache: OpenCache) -> Any:
-    return open_cache(OPTIONS={"IGNORE_EXCEPTIONS": True})
+    return open_cache(OPTIONS={"IGNORE_EXCEPTIONS": True, "TAGS": True})
 
 
 def call(cache: Any, name: str, arguments: tuple[Any, ...]) -> Any:
@@ -95,7 +96,7 @@ def call(cache: Any, name: str, arguments: tuple[Any, ...]) -> Any:
 @pytest.mark.parametrize("name", CALLS)
 def test_outage__is_raised(open_cache: OpenCache, name: str) -> None:
     with pytest.raises(redis.ConnectionError):
-        call(open_cache(), name, CALLS[name][0])
+        call(open_cache(OPTIONS={"TAGS": True}), name, CALLS[name][0])
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -102,7 +102,7 @@ def test_threads__lose_and_mix_up_nothing(connection: Connection, turns: int) ->
         thread.join()
     assert wrong == []
     assert connection.run(command("GET", "total")) == str(32 * turns).encode()
-    assert connection.route.open_connections <= connection.settings.max_connections  # type: ignore[attr-defined]
+    assert connection.route.open_connections <= connection.settings.max_connections
 
 
 def test_loops__one_after_the_other_leave_nothing_behind(connection: Connection) -> None:

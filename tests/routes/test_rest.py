@@ -236,7 +236,7 @@ def test_connections__never_more_than_max_connections(
     def work() -> None:
         for _ in range(20):
             connection.ping()
-            most.append(connection.route.open_connections)  # type: ignore[attr-defined]
+            most.append(connection.route.open_connections)
 
     threads = [threading.Thread(target=work) for _ in range(16)]
     for thread in threads:

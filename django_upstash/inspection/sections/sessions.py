@@ -67,7 +67,7 @@ def _warnings(found: SessionSurvey) -> Iterator[str]:
             "give sessions a database of their own with ALIAS of UPSTASH_SESSIONS."
         )
     if found.without_ttl:
-        yield f"{counted(found.without_ttl, 'session')} of {found.measured} measured would stay for ever, having no TTL."
+        yield f"{counted(found.without_ttl, 'session')} of {found.measured} measured have no TTL and would stay."
 
 
 def _lines(connection: Connection, found: SessionSurvey) -> Iterator[str]:

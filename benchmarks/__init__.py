@@ -1,0 +1,1 @@
+"""What this package costs, measured against its peers. Run ``python -m benchmarks.cache``."""

@@ -1,0 +1,40 @@
+"""
+Rate limits that are exact under races and clocks, in one round trip.
+
+    from django_upstash.ratelimit import RateLimiter, SlidingWindow, TokenBucket
+    limiter = RateLimiter([SlidingWindow("1000/day", scope="sustained"), TokenBucket("10/s", burst=50, scope="burst")])
+    if not limiter.hit("user:42").allowed: ...
+"""
+
+from __future__ import annotations
+
+from django_upstash.ratelimit.decisions import Decision, Outcome, Reason
+from django_upstash.ratelimit.limiter import Identity, RateLimiter
+from django_upstash.ratelimit.policies import (
+    Concurrency,
+    FixedWindow,
+    Policy,
+    Quota,
+    SlidingWindow,
+    TokenBucket,
+)
+from django_upstash.ratelimit.rates import Rate, parse_rate
+from django_upstash.ratelimit.signals import limited, unavailable
+
+__all__ = [
+    "Concurrency",
+    "Decision",
+    "FixedWindow",
+    "Identity",
+    "Outcome",
+    "Policy",
+    "Quota",
+    "Rate",
+    "RateLimiter",
+    "Reason",
+    "SlidingWindow",
+    "TokenBucket",
+    "limited",
+    "parse_rate",
+    "unavailable",
+]

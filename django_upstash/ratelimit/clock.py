@@ -1,0 +1,66 @@
+"""The server's clock, as a process knows it: asked once in five minutes, and kept going by a clock that never jumps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+LIFETIME = 300.0
+# A sample that took longer than this, for it opened a connection on its way perhaps, is followed by another.
+_SHARP = 0.02
+# The wall clock has jumped, or the machine has slept while the steady clock stood still.
+_JUMP = 1.0
+
+
+def _steady() -> float:
+    # Unlike monotonic(), this goes on while the machine is suspended.
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+steady: Callable[[], float] = _steady if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+
+
+class ServerClock:
+    """
+    Tells the server's time from samples of it, to about half of a round trip.
+
+    The wall clock of this machine is never believed; that it has moved against the steady one asks for a new sample.
+    ``steady`` and ``wall`` return seconds.
+    """
+
+    def __init__(self, steady: Callable[[], float] = steady, wall: Callable[[], float] = time.time) -> None:
+        self._steady = steady
+        self._wall = wall
+        self._offset: float | None = None
+        self._taken = self._drift = 0.0
+        self._doubt = float("inf")
+        self._again = False
+
+    @property
+    def is_known(self) -> bool:
+        return self._offset is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next request shall ask for the time again."""
+        elapsed = self._steady() - self._taken
+        return self._again or elapsed > LIFETIME or abs(self._wall() - self._steady() - self._drift) > _JUMP
+
+    def now(self) -> int:
+        """Return the server's time in microseconds since 1970; this machine's steady clock, before any sample."""
+        return int((self._steady() + (self._offset or 0.0)) * 1_000_000)
+
+    def started(self) -> float:
+        """Return what ``sample`` wants as the beginning of a round trip that begins now."""
+        return self._steady()
+
+    def sample(self, started: float, seconds: int, microseconds: int) -> None:
+        """Take the server's reply to TIME, from a round trip that ends now."""
+        ended = self._steady()
+        doubt = (ended - started) / 2
+        second_try, self._again = self._again, self._offset is None and doubt > _SHARP
+        if second_try and doubt > self._doubt:
+            return
+        self._offset = seconds + microseconds / 1_000_000 - (started + ended) / 2
+        self._taken, self._doubt = ended, doubt
+        self._drift = self._wall() - ended

@@ -1,0 +1,243 @@
+"""One question to a limiter, from what the process knows already to the server's answer."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django_upstash import conf
+from django_upstash.exceptions import ConnectionError, UpstashError
+from django_upstash.operations import Command, Operation, Reply, checked
+from django_upstash.ratelimit.decisions import Decision, Outcome, Reason
+from django_upstash.ratelimit.memory import Memory
+from django_upstash.ratelimit.operations import Answer, Attempt, answer, carrying, charge, give_back, look, then
+from django_upstash.ratelimit.policies import MICROSECONDS, Policy
+from django_upstash.ratelimit.rates import shown
+from django_upstash.ratelimit.rules import FOREVER
+
+if TYPE_CHECKING:
+    from django_upstash.ratelimit.limiter import RateLimiter
+    from django_upstash.ratelimit.rules import RuleBook
+
+_RETRY = 1.0
+# What decides where the site has no server at all.
+_without_redis = Memory()
+
+
+class Inquiry:
+    """
+    May ``cost`` units of these identities pass? One identity for each policy, as keys have them.
+
+    ``charges`` says whether they are charged if so. Nothing here does I/O: ``begin`` returns the decision, or the
+    operation that leads to it.
+    """
+
+    def __init__(self, limiter: RateLimiter, identities: Sequence[str], cost: int, *, charges: bool) -> None:
+        self.limiter = limiter
+        self.identities = identities
+        self.keys = [prefix + identity for prefix, identity in zip(limiter.prefixes, identities, strict=True)]
+        self.cost = check_cost(cost)
+        self.charges = charges and cost > 0
+        self.lease = ""
+        self._outdated = False
+
+    def begin(self) -> Operation[Decision] | Decision:
+        """Return the decision where this process knows it; raise ``UpstashError`` where the server is known away."""
+        if not conf.ratelimit_settings().enabled:
+            return self._unlimited(Reason.DISABLED, self.limiter.policies)
+        self._server = self.limiter.server
+        self._memory = self._server.memory
+        if self._memory.outage.is_on:
+            raise ConnectionError("The server was away a moment ago.")
+        return self._decide() if self._memory.clock.is_known else self._learn()
+
+    def succeeded(self) -> None:
+        """Note that the server has answered."""
+        self._memory.outage.succeeded(self._server.base.settings.safe_url)
+
+    def without_server(self, error: UpstashError) -> Decision:
+        """Return the decision for when the server cannot be asked, as ``on_failure`` says."""
+        try:
+            server = self.limiter.server
+        except ConnectionError:
+            memory = _without_redis
+            memory.outage.failed("Redis", error)
+        else:
+            memory = server.memory
+            if not memory.outage.is_on:
+                memory.outage.failed(server.base.settings.safe_url, error)
+        now = memory.clock.now() if memory.clock.is_known else int(time.time() * MICROSECONDS)
+        judged, policies = self._judge(memory.rules(self.limiter.tenant), now)
+        return judged or self._fall_back(memory, policies, now)
+
+    def _learn(self) -> Operation[Decision]:
+        """Ask for the time first, and for the rules, which are due as well."""
+        commands, take = self._passengers(self._book(), time_too=True)
+
+        def parse(replies: list[Reply]) -> Any:
+            checked(replies[-1:])
+            take(replies)
+            self._outdated = False
+            return self._decide()
+
+        return Operation(commands, parse)
+
+    def _decide(self) -> Operation[Decision] | Decision:
+        memory, book = self._memory, self._book()
+        now = memory.clock.now()
+        judged, policies = self._judge(book, now)
+        if book is None or not book.is_due:
+            found = judged or self._known(policies, now)
+            if found is not None:
+                return found
+        return self._ask(book, judged, policies, now)
+
+    def _known(self, policies: Sequence[Policy], now: int) -> Decision | None:
+        """Return the denial that this process knows to last, or that needs no server."""
+        never = tuple(
+            Outcome(policy, False, 0, None, 0.0)
+            for policy in policies
+            if policy.limit < (min(self.cost, 1) if policy.algorithm == "leases" else self.cost)
+        )
+        if never:
+            return Decision(False, Reason.COST_ABOVE_LIMIT, self.cost, never)
+        find = self._memory.denials.find
+        found = [find(key, policy, self.cost, now) for key, policy in zip(self.keys, policies, strict=True)]
+        refusing = tuple(outcome for outcome in found if outcome is not None)
+        return Decision(False, Reason.LIMITED, self.cost, refusing) if refusing else None
+
+    def _ask(
+        self, book: RuleBook | None, judged: Decision | None, policies: Sequence[Policy], now: int
+    ) -> Operation[Decision]:
+        """Return the operation that asks the server, and learns what is due on the same way."""
+        decided = judged or self._hopeless(policies, now)
+        attempt = self._attempt(policies, now)
+        asking: Operation[Any] = Operation((), lambda _: decided)
+        if decided is None:
+            capabilities = self._server.connection.capabilities
+            asking = charge(self._memory, capabilities, attempt) if self.charges else look(attempt)
+            asking = then(asking, lambda found: self._answered(found, attempt))
+        commands, take = self._passengers(book, time_too=self._memory.clock.is_due)
+        asking = carrying(self._with_statistics(asking, now), commands, take)
+        return then(asking, lambda decision: self._reviewed(decision, attempt)) if commands else asking
+
+    def _hopeless(self, policies: Sequence[Policy], now: int) -> Decision | None:
+        found = self._known(policies, now)
+        return found if found is not None and found.reason is Reason.COST_ABOVE_LIMIT else None
+
+    def _attempt(self, policies: Sequence[Policy], now: int) -> Attempt:
+        if any(policy.algorithm == "leases" for policy in policies):
+            self.lease = f"x{secrets.token_hex(6)}"
+        return Attempt(policies, self.keys, self.cost, now, self.lease)
+
+    def _answered(self, found: Answer, attempt: Attempt) -> Decision:
+        for key, outcome in zip(self.keys, found.outcomes, strict=True):
+            if not outcome.allowed:
+                self._memory.denials.add(key, outcome, self.cost, attempt.now)
+        reason = Reason.WITHIN_LIMITS if found.granted else Reason.LIMITED
+        lease = self.lease if found.granted and self.charges else None
+        return Decision(found.granted, reason, self.cost, found.outcomes, lease=lease or None)
+
+    def _reviewed(self, decision: Decision, attempt: Attempt) -> Any:
+        """Decide again where the rules that came along with the answer are not those that it was asked by."""
+        if not self._outdated:
+            return decision
+        self._outdated = False
+        judged, policies = self._judge(self._book(), attempt.now)
+        asked = decision.reason in (Reason.WITHIN_LIMITS, Reason.LIMITED)
+        if asked and judged is None and policies == attempt.policies:
+            return decision
+        if decision.reason is Reason.WITHIN_LIMITS and self.charges:
+            capabilities = self._server.connection.capabilities
+            return then(give_back(capabilities, attempt), lambda _: self._decide())
+        return self._decide()
+
+    def _judge(self, book: RuleBook | None, now: int) -> tuple[Decision | None, Sequence[Policy]]:
+        """Return what the lists say, if anything, and the policies with the limits that are ruled."""
+        policies = self.limiter.policies
+        if book is None or book.is_empty:
+            return None, policies
+        rules = book.rules
+        policies = tuple(rules.limit(policy, name) for policy, name in zip(policies, self.identities, strict=True))
+        if any(rules.allowed.ends(identity, now) is not None for identity in self.identities):
+            return self._unlimited(Reason.EXEMPT, policies), policies
+        ends = [rules.blocked.ends(identity, now) for identity in self.identities]
+        if any(end is not None for end in ends):
+            return self._blocked(policies, ends, now), policies
+        return None, policies
+
+    def _blocked(self, policies: Sequence[Policy], ends: Sequence[int | None], now: int) -> Decision:
+        outcomes = tuple(
+            Outcome(policy, False, 0, None if end == FOREVER else (end - now) / MICROSECONDS, 0.0)
+            for policy, end in zip(policies, ends, strict=True)
+            if end is not None
+        )
+        return Decision(False, Reason.BLOCKED, self.cost, outcomes)
+
+    def _unlimited(self, reason: Reason, policies: Sequence[Policy]) -> Decision:
+        outcomes = tuple(Outcome(policy, True, policy.limit, 0.0, 0.0) for policy in policies)
+        return Decision(True, reason, self.cost, outcomes)
+
+    def _fall_back(self, memory: Memory, policies: Sequence[Policy], now: int) -> Decision:
+        ways = [policy.on_failure or self.limiter.on_failure for policy in policies]
+        local = [number for number, way in enumerate(ways) if way == "local"]
+        attempt = self._attempt([policies[number] for number in local], now)
+        verdicts = memory.local.decide(
+            [self.keys[number] for number in local],
+            attempt.terms,
+            self.cost,
+            now,
+            self.lease,
+            charge=self.charges and "closed" not in ways,
+        )
+        said = dict(zip(local, answer(attempt.policies, verdicts).outcomes, strict=True))
+        outcomes = tuple(
+            said.get(number) or _without_asking(policy, ways[number]) for number, policy in enumerate(policies)
+        )
+        granted = all(outcome.allowed for outcome in outcomes)
+        return Decision(granted, Reason.UNAVAILABLE, self.cost, outcomes, lease=self.lease or None)
+
+    def _book(self) -> RuleBook | None:
+        return self._memory.rules(self.limiter.tenant) if self.limiter.rules else None
+
+    def _passengers(self, book: RuleBook | None, *, time_too: bool) -> tuple[list[Command], Any]:
+        """Return the commands that learn what is due, and what takes their replies."""
+        memory, clock = self._memory, self._memory.clock
+        started = clock.started()
+        commands: list[Command] = [book.reading] if book is not None and book.is_due else []
+        reads_rules = bool(commands)
+
+        def take(replies: list[Reply]) -> None:
+            if reads_rules and book is not None:
+                self._outdated = book.take(replies[0])
+            told = replies[-1]
+            if time_too and isinstance(told, list):
+                memory.clock.sample(started, *(int(part) for part in told if isinstance(part, bytes)))
+
+        return [*commands, *([("TIME",)] if time_too else [])], take
+
+    def _with_statistics(self, asking: Operation[Any], now: int) -> Operation[Any]:
+        if not self.limiter.statistics_wanted or not asking.commands:
+            return asking
+        tallies, capabilities = self._memory.tallies, self._server.connection.capabilities
+        writing = tallies.due(self.limiter.tenant, capabilities, now)
+        if writing is None:
+            return asking
+        return carrying(asking, writing.commands, lambda replies: tallies.wrote(self.limiter.tenant, writing, replies))
+
+
+def check_cost(cost: object) -> int:
+    """Return the cost; raise ``ValueError`` where it is no whole number, or negative."""
+    if not isinstance(cost, int) or isinstance(cost, bool):
+        raise ValueError(f"The cost {shown(cost)} must be a whole number.")
+    if cost < 0:
+        raise ValueError(f"The cost {cost} is negative: use refund() to give back.")
+    return cost
+
+
+def _without_asking(policy: Policy, way: str) -> Outcome:
+    if way == "open":
+        return Outcome(policy, True, policy.limit, 0.0, 0.0)
+    return Outcome(policy, False, 0, _RETRY, _RETRY)

@@ -1,0 +1,164 @@
+"""What one process remembers of one server's limits: its time, who was denied, which windows have begun."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from django_upstash.ratelimit.clock import ServerClock
+from django_upstash.ratelimit.decisions import Outcome
+from django_upstash.ratelimit.fallback import LocalStates
+from django_upstash.ratelimit.policies import MICROSECONDS, Policy
+from django_upstash.ratelimit.rules import RuleBook
+from django_upstash.ratelimit.statistics import Tallies
+
+if TYPE_CHECKING:
+    from django_upstash.connections import Connection
+
+Value = TypeVar("Value")
+logger = logging.getLogger("django_upstash.ratelimit")
+
+MOST_REMEMBERED = 10_000
+LONGEST_DENIAL = 5 * MICROSECONDS
+_PAUSE = 1.0
+
+
+class Bounded(dict[str, Value]):
+    """A dict that forgets what it learned first. It takes no lock: losing an entry costs a command, no more."""
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self.most = most
+
+    def remember(self, key: str, value: Value) -> None:
+        self[key] = value
+        while len(self) > self.most:
+            try:
+                self.pop(next(iter(self)), None)
+            except (RuntimeError, StopIteration):
+                return  # another thread is at it
+
+
+class Denial(NamedTuple):
+    """A denial and when it ends; times are the server's, in microseconds."""
+
+    known_until: int
+    retry_at: int
+    reset_at: int
+    remaining: int
+
+
+class Denials:
+    """
+    Who need not ask again yet.
+
+    Only the server's own denial is kept, for no longer than it said and five seconds at most, and it counts only for
+    the same key, rule and cost. As long as it lasts the server would say the same, unless something was given back
+    elsewhere.
+    """
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._by_key: Bounded[dict[tuple[object, ...], Denial]] = Bounded(most)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def find(self, key: str, policy: Policy, cost: int, now: int) -> Outcome | None:
+        """Return the policy's refusal as of now, where it is known to last."""
+        known = self._by_key.get(key)
+        denial = known and known.get((policy.algorithm, policy.limit, policy.window, cost))
+        if not denial or denial.known_until <= now:
+            return None
+        retry, reset = (denial.retry_at - now) / MICROSECONDS, (denial.reset_at - now) / MICROSECONDS
+        return Outcome(policy, False, denial.remaining, retry, reset)
+
+    def add(self, key: str, outcome: Outcome, cost: int, now: int) -> None:
+        policy = outcome.policy
+        if outcome.retry_after is None or policy.algorithm == "leases":
+            return  # a lease may be released at any time
+        retry_at = now + round(outcome.retry_after * MICROSECONDS)
+        reset_at = now + round(outcome.reset_after * MICROSECONDS)
+        denial = Denial(min(retry_at, now + LONGEST_DENIAL), retry_at, reset_at, outcome.remaining)
+        known = {rule: other for rule, other in self._by_key.get(key, {}).items() if other.known_until > now}
+        rule = (policy.algorithm, policy.limit, policy.window, cost)
+        self._by_key.remember(key, {**known, rule: denial} if len(known) < _MOST_RULES else {rule: denial})
+
+    def forget(self, key: str) -> None:
+        self._by_key.pop(key, None)
+
+
+_MOST_RULES = 8
+
+
+class Outage:
+    """Whether the server is worth asking: for a second after a failure it is not."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._until = float("-inf")
+        self._is_away = False
+
+    @property
+    def is_on(self) -> bool:
+        return self._is_away and self._clock() < self._until
+
+    def failed(self, server: str, error: Exception) -> None:
+        self._until = self._clock() + _PAUSE
+        if not self._is_away:
+            self._is_away = True
+            logger.warning("Rate limits are decided without %s: %s", server, error)
+
+    def succeeded(self, server: str) -> None:
+        if self._is_away:
+            self._is_away = False
+            logger.warning("Rate limits are decided by %s again.", server)
+
+
+class Memory:
+    """Everything a process remembers of one connection's server."""
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self.clock = ServerClock()
+        self.denials = Denials(most)
+        self.windows: Bounded[tuple[int, int]] = Bounded(most)  # where each began, and its count when last seen
+        self.local = LocalStates(most)
+        self.outage = Outage()
+        self.tallies = Tallies()
+        self._rules: dict[str, RuleBook] = {}
+
+    def rules(self, tenant: str) -> RuleBook:
+        """Return what has been ruled for a tenant while the site was running."""
+        return self._rules.get(tenant) or self._rules.setdefault(tenant, RuleBook(tenant))
+
+    def forget(self, key: str) -> None:
+        self.denials.forget(key)
+        self.windows.pop(key, None)
+        self.local.forget(key)
+
+    def after_fork(self) -> None:
+        self.local.after_fork()
+        self.tallies.after_fork()
+
+
+_memories: weakref.WeakKeyDictionary[Connection, Memory] = weakref.WeakKeyDictionary()
+_lock = Lock()
+
+
+def memory_of(connection: Connection, most: int = MOST_REMEMBERED) -> Memory:
+    """Return what this process remembers of a connection's server."""
+    with _lock:
+        return _memories.setdefault(connection, Memory(most))
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = Lock()
+    for memory in list(_memories.values()):
+        memory.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

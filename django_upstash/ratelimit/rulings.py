@@ -1,0 +1,99 @@
+"""The operations that rule while the site is running, for all its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django_upstash.operations import Command, Operation, Reply, checked
+from django_upstash.ratelimit.clock import ServerClock
+from django_upstash.ratelimit.rates import check_limit
+from django_upstash.ratelimit.rules import ALLOW, BLOCK, Rules, limit_field, listing_field, until
+
+if TYPE_CHECKING:
+    from django_upstash.ratelimit.limiter import RateLimiter
+
+
+def set_limit(limiter: RateLimiter, scope: str, limit: int | None, identity: str | None = None) -> Operation[None]:
+    """
+    Give a scope, or one identity in it, another limit in all processes within five seconds; None takes it back.
+
+    The period stays. Raises ``ValueError`` for a scope that is none of the limiter's, and for a limit that is none.
+    """
+    limiter.check_scope(scope)
+    field = limit_field(scope, identity)
+    key = limiter.rule_book.key
+    if limit is None:
+        return _changing(limiter, ("HDEL", key, field))
+    for policy in limiter.policies:
+        if policy.scope == scope:
+            policy.limited_to(check_limit(limit))
+    return _changing(limiter, ("HSET", key, field, str(limit)))
+
+
+def block(limiter: RateLimiter, identity: str, seconds: float | None = None) -> Operation[None]:
+    """Refuse an identity, an address or a network such as 203.0.113.0/24, for so many seconds or until unblocked."""
+    return _listing(limiter, BLOCK, identity, seconds)
+
+
+def unblock(limiter: RateLimiter, identity: str) -> Operation[None]:
+    """Take an identity off the list of those to be refused."""
+    return _changing(limiter, ("HDEL", limiter.rule_book.key, listing_field(BLOCK, identity)))
+
+
+def allow(limiter: RateLimiter, identity: str, seconds: float | None = None) -> Operation[None]:
+    """Let an identity, an address or a network pass whatever the limits, blocked or not; nothing of it is counted."""
+    return _listing(limiter, ALLOW, identity, seconds)
+
+
+def disallow(limiter: RateLimiter, identity: str) -> Operation[None]:
+    """Take an identity off the list of those to be let pass."""
+    return _changing(limiter, ("HDEL", limiter.rule_book.key, listing_field(ALLOW, identity)))
+
+
+def rules(limiter: RateLimiter) -> Operation[Rules]:
+    """Return what is ruled at this time."""
+    book = limiter.rule_book
+
+    def parse(replies: list[Reply]) -> Rules:
+        book.take(checked(replies)[0])
+        return book.rules
+
+    return Operation((book.reading,), parse)
+
+
+def with_time(clock: ServerClock, follow: Callable[[int], Any]) -> Operation[Any]:
+    """Return the operation that ``follow`` makes of the server's time, in microseconds."""
+    if clock.is_known:
+        result = follow(clock.now())
+        return result if isinstance(result, Operation) else Operation((), lambda _: result)
+    started = clock.started()
+
+    def parse(replies: list[Reply]) -> Any:
+        seconds, microseconds = checked(replies)[0]
+        clock.sample(started, int(seconds), int(microseconds))
+        return follow(clock.now())
+
+    return Operation((("TIME",),), parse)
+
+
+def _listing(limiter: RateLimiter, word: str, identity: str, seconds: float | None) -> Operation[None]:
+    book, field = limiter.rule_book, listing_field(word, identity)
+
+    def write(now: int) -> Operation[None]:
+        stale = [name for name in book.stale_fields(now) if name != field]
+        cleaning: list[Command] = [("HDEL", book.key, *stale)] if stale else []
+        return _changing(limiter, ("HSET", book.key, field, until(now, seconds)), *cleaning)
+
+    return with_time(limiter.server.memory.clock, write)
+
+
+def _changing(limiter: RateLimiter, *commands: Command) -> Operation[None]:
+    book = limiter.rule_book
+
+    def parse(replies: list[Reply]) -> None:
+        checked(replies)
+        book.expire()
+
+    # Whether it is done once or twice, the fields then hold the same.
+    return Operation(commands, parse, replay_safe=True)

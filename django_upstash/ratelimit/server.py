@@ -1,0 +1,43 @@
+"""The server that limits are kept on, with the little time a decision has to reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from django.core.exceptions import ImproperlyConfigured
+
+from django_upstash import conf
+from django_upstash.connections import Connection, connections
+from django_upstash.exceptions import ConnectionError
+from django_upstash.ratelimit.memory import Memory, memory_of
+
+
+@dataclass(frozen=True, slots=True)
+class LimitServer:
+    """A connection of its own for decisions, and what this process remembers of the server behind it."""
+
+    base: Connection
+    timeout: float
+    connection: Connection
+    memory: Memory
+
+
+def limit_server(alias: str, known: LimitServer | None = None) -> LimitServer:
+    """
+    Return the server of an alias; the same as ``known`` where nothing has changed.
+
+    Raises ``ConnectionError`` where the site runs without Redis, and ``ImproperlyConfigured`` for a wrong alias.
+    """
+    settings = conf.ratelimit_settings()
+    try:
+        base = connections[alias]
+    except ImproperlyConfigured:
+        if conf.aliases():
+            raise
+        raise ConnectionError("UPSTASH names no connection.") from None
+    if known is not None and known.base is base and known.timeout == settings.timeout:
+        return known
+    timeout = min(settings.timeout, base.settings.timeout)
+    impatient = replace(base.settings, timeout=timeout, connect_timeout=timeout, pool_timeout=timeout)
+    connection = connections.for_settings(impatient)
+    return LimitServer(base, settings.timeout, connection, memory_of(connection, settings.remembered))

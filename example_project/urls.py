@@ -1,0 +1,18 @@
+"""The URLs of the example site."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from example_project.pages import accounts, views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("async/", views.gathered, name="gathered"),
+    path("login/", LoginView.as_view(template_name="pages/login.html"), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("devices/", accounts.devices, name="devices"),
+    path("admin/", admin.site.urls),
+]

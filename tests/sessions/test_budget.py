@@ -1,0 +1,170 @@
+"""What each use of a session costs: round trips and billed commands, counted by the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.servers import Server
+from tests.sessions.conftest import Open
+
+pytestmark = pytest.mark.matrix
+
+Counting = Callable[[], Any]
+
+
+@pytest.fixture(params=["native", "rest"])
+def route(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def log_in(session: Any, user: str = "7") -> None:
+    session.get("_auth_user_id")
+    session.cycle_key()
+    session["_auth_user_id"] = user
+    session.save()
+
+
+@pytest.fixture
+def key(session: Any) -> str:
+    """The id of a stored session; the connection is open."""
+    session["a"] = 1
+    session.save()
+    return str(session.session_key)
+
+
+def test_read(key: str, open_session: Open, counting: Counting) -> None:
+    with counting() as cost:
+        assert open_session(key)["a"] == 1
+    assert cost == (1, 1)
+
+
+def test_read__of_nothing_stored(key: str, open_session: Open, counting: Counting) -> None:
+    with counting() as cost:
+        assert open_session("0" * 32).get("a") is None
+    assert cost == (1, 1)
+    with counting() as cost:
+        assert open_session().get("a") is None
+    assert cost == (0, 0)
+
+
+def test_first_write(key: str, open_session: Open, counting: Counting) -> None:
+    session = open_session()
+    session["a"] = 1
+    with counting() as cost:
+        session.save()
+    assert cost == (1, 1)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_load_change_save(
+    key: str, open_session: Open, configure: Callable[..., None], counting: Counting, merge: bool
+) -> None:
+    configure(MERGE=merge)
+    with counting() as cost:
+        session = open_session(key)
+        session["b"] = 2
+        session.save()
+    assert cost == (2, 2)
+
+
+def test_login(key: str, open_session: Open, counting: Counting) -> None:
+    with counting() as cost:
+        log_in(open_session(key))
+    assert cost == (3, 3)
+
+
+def test_login__with_the_index(
+    key: str, open_session: Open, configure: Callable[..., None], counting: Counting
+) -> None:
+    configure(INDEX=True)
+    with counting() as cost:
+        log_in(open_session(key))
+    assert cost == (3, 4)
+
+
+def test_login__without_a_session_before(key: str, open_session: Open, counting: Counting) -> None:
+    with counting() as cost:
+        log_in(open_session())
+    assert cost == (1, 1)
+
+
+def test_save__of_a_logged_in_session_leaves_the_index_alone(
+    key: str, open_session: Open, configure: Callable[..., None], counting: Counting
+) -> None:
+    configure(INDEX=True, MAX_PER_USER=3)
+    session = open_session(key)
+    log_in(session)
+    with counting() as cost:
+        again = open_session(session.session_key)
+        again["b"] = 2
+        again.save()
+    assert cost == (2, 2)
+
+
+@pytest.mark.parametrize(("index", "commands"), [(False, 1), (True, 2)])
+def test_logout(
+    key: str, open_session: Open, configure: Callable[..., None], counting: Counting, index: bool, commands: int
+) -> None:
+    configure(INDEX=index)
+    session = open_session(key)
+    log_in(session)
+    again = open_session(session.session_key)
+    assert again["_auth_user_id"] == "7"
+    with counting() as cost:
+        again.flush()
+    assert cost == (1, commands)
+
+
+def test_save_every_request__of_an_unchanged_session_is_the_reading_alone(
+    key: str, open_session: Open, settings: Any, counting: Counting
+) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    for _ in range(3):
+        with counting() as cost:
+            open_session(key).save()
+        assert cost == (1, 1)
+
+
+def test_save_every_request__renews_once_per_threshold(
+    key: str, open_session: Open, settings: Any, configure: Callable[..., None], counting: Counting, bystander: Any
+) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    configure(RENEW_AFTER=0.000_000_001)  # of two weeks: about a millisecond
+    (name,) = bystander.keys("*")
+    bystander.pexpire(name, 60_000)
+    with counting() as cost:
+        open_session(key).save()
+    assert cost == (2, 2)
+    assert bystander.pttl(name) > 60_000
+
+    configure(RENEW_AFTER=3600)
+    with counting() as cost:
+        open_session(key).save()
+    assert cost == (1, 1)
+
+
+def test_save_every_request__writes_what_has_changed(
+    key: str, open_session: Open, settings: Any, counting: Counting
+) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    session = open_session(key)
+    session["nested"] = {}
+    session.save()
+    again = open_session(key)
+    again["nested"]["deep"] = 1
+    with counting() as cost:
+        again.save()
+    assert cost == (1, 1)
+    assert open_session(key)["nested"] == {"deep": 1}
+
+
+def test_commands__are_these(key: str, open_session: Open, configure: Callable[..., None], valkey: Server) -> None:
+    configure(INDEX=True)
+    with valkey.counting() as counted:
+        session = open_session(key)
+        log_in(session)
+        session.flush()
+    assert dict(counted.by_command) == {"get": 1, "set": 1, "del": 2, "sadd": 1, "srem": 1}

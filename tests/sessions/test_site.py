@@ -1,0 +1,135 @@
+"""The example site's pages for logging in and out, by Django's test client and by real HTTP, over both routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+from pytest_django.live_server_helper import LiveServer
+
+pytestmark = pytest.mark.matrix
+
+CLIENTS = 32
+NAME = PASSWORD = "someone"
+
+
+@pytest.fixture(params=["native", "rest"])
+def route(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def site(settings: Any, configure: Callable[..., None]) -> None:
+    """The example site, on the tests' servers."""
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "example_project.pages"]
+    settings.ALLOWED_HOSTS = ["localhost", "testserver"]
+    settings.ROOT_URLCONF = "example_project.urls"
+    settings.LOGIN_URL, settings.LOGIN_REDIRECT_URL, settings.LOGOUT_REDIRECT_URL = "login", "devices", "login"
+    settings.MIDDLEWARE = [
+        path.replace("django.contrib.sessions.middleware", "django_upstash.sessions.middleware")
+        for path in settings.MIDDLEWARE
+    ]
+    configure(INDEX=True)
+
+
+@pytest.fixture
+def user(site: None, db: None) -> User:
+    return User.objects.create_user(NAME, password=PASSWORD)
+
+
+@pytest.fixture
+def server(user: User) -> Iterator[LiveServer]:
+    """The site over HTTP; pytest-django's own server has settled on the session engine of the first test."""
+    server = LiveServer("localhost")
+    yield server
+    server.stop()
+
+
+def logged_in(agent: str) -> Client:
+    client = Client(headers={"user-agent": agent})
+    response = client.post("/login/", {"username": NAME, "password": PASSWORD})
+    assert response.status_code == 302
+    return client
+
+
+def test_devices__need_a_login(user: User) -> None:
+    assert Client().get("/devices/").headers["Location"] == "/login/?next=/devices/"
+
+
+def test_devices__of_one_user(user: User) -> None:
+    phone, laptop = logged_in("Phone"), logged_in("Laptop")
+    page = phone.get("/devices/").content.decode()
+    assert (page.count("this device"), page.count("Log out there")) == (1, 1)
+    assert "Laptop" in page
+
+    (ended,) = re.findall(r'name="session" value="(\w+)"', page)
+    assert phone.post("/devices/", {"session": ended}).status_code == 302
+    assert laptop.get("/devices/").status_code == 302
+    assert phone.get("/devices/").status_code == 200
+
+
+def test_devices__everywhere_else(user: User) -> None:
+    clients = [logged_in(str(number)) for number in range(3)]
+    clients[0].post("/devices/", {"everywhere": ""})
+    assert [client.get("/devices/").status_code for client in clients] == [200, 302, 302]
+
+
+def test_login__changes_the_id_and_logout_ends_it(user: User) -> None:
+    client = Client()
+    client.post("/login/", {"username": NAME, "password": PASSWORD})
+    first = client.cookies["sessionid"].value
+    client.post("/logout/")
+    assert client.cookies["sessionid"].value == ""
+    thief = Client()
+    thief.cookies["sessionid"] = first
+    assert thief.get("/devices/").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_devices__under_asgi(user: User, runner: Any) -> None:
+    async def visit() -> list[int]:
+        client = AsyncClient()
+        await client.aforce_login(user)
+        answers = [await client.get("/devices/"), await client.post("/logout/"), await client.get("/devices/")]
+        return [answer.status_code for answer in answers]
+
+    assert runner.run(visit()) == [200, 302, 302]
+
+
+def post(browser: OpenerDirector, url: str, **fields: str) -> str:
+    """Open a page, send its form, and return the page that follows."""
+    page = browser.open(url).read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert token, page
+    form = {"csrfmiddlewaretoken": token[1], **fields}
+    return str(browser.open(url, urlencode(form).encode()).read().decode())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_devices__of_many_clients_over_http(server: LiveServer) -> None:
+    browsers = [build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar())) for _ in range(CLIENTS)]
+
+    def log_in(browser: OpenerDirector) -> bool:
+        return "this device" in post(browser, f"{server.url}/login/", username=NAME, password=PASSWORD)
+
+    def is_logged_in(browser: OpenerDirector) -> bool:
+        return "this device" in browser.open(f"{server.url}/devices/").read().decode()
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        assert all(pool.map(log_in, browsers))
+        assert all(pool.map(is_logged_in, browsers))
+        first, *others = browsers
+        page = first.open(f"{server.url}/devices/").read().decode()
+        assert page.count("Log out there") == CLIENTS - 1
+        page = post(first, f"{server.url}/devices/", everywhere="")
+        assert page.count("Log out there") == 0
+        assert not any(pool.map(is_logged_in, others))
+    assert is_logged_in(first)

@@ -1,0 +1,155 @@
+"""docs/architecture.md draws the arrows between the parts of the package; the code has these and no others."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "django_upstash"
+HTTP_CLIENTS = {"h11", "httpcore", "httptools", "httpx", "requests", "upstash_redis", "urllib3"}
+REDIS_CLIENTS = {"django_redis", "redis"}
+LONGEST_FILE = 400
+
+CONFIGURE = """
+import django
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.sessions", "django_upstash"],
+    SECRET_KEY="x",
+    UPSTASH={{"default": {{"URL": {url!r}, "TOKEN": {token!r}}}}},
+    CACHES={{"default": {{"BACKEND": "django_upstash.cache.UpstashCache", "LOCATION": "default"}}}},
+)
+django.setup()
+"""
+REFUSE_SOCKETS = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise AssertionError(f"{event} {arguments}")
+sys.addaudithook(refuse)
+"""
+CHECK = "from django.core.checks import run_checks; run_checks()\n"
+USE = "from django.core.cache import cache; cache.set('k', 1); assert cache.get('k') == 1\n"
+REPORT = "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+
+
+def drawn_arrows() -> dict[str, set[str]]:
+    """Return the arrows of the page: importing part → imported parts."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```arrows\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    arrows = {}
+    for line in block.splitlines():
+        importer, _, imported = line.partition("->")
+        arrows[importer.strip()] = set(imported.split())
+    return arrows
+
+
+def found_arrows(parts: Iterable[str]) -> dict[str, set[str]]:
+    """Return the arrows of the code. Imports for annotations only are none: nothing of them is left at run time."""
+    arrows: dict[str, set[str]] = {part: set() for part in parts}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        importer = part_of(module_name(path), parts)
+        if importer is not None:
+            names = imported_modules(ast.parse(path.read_text(encoding="utf-8")))
+            arrows[importer] |= {part for name in names if (part := part_of(name, parts))} - {importer}
+    return arrows
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def part_of(module: str, parts: Iterable[str]) -> str | None:
+    """Return the most exact part that holds a module; the package's own ``__init__``, a version, is in none."""
+    if module == PACKAGE.name:
+        return None
+    name = module.removeprefix(f"{PACKAGE.name}.")
+    holding = [part for part in parts if fnmatch(name, part) or fnmatch(name, f"{part}.*")]
+    assert holding, f"docs/architecture.md has no part for {module}"
+    return max(holding, key=len)
+
+
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if is_ours(name.name))
+        elif isinstance(node, ast.ImportFrom) and is_ours(node.module or ""):
+            yield from (imported_module(str(node.module), name.name) for name in node.names)
+        else:
+            yield from imported_modules(node)
+
+
+def imported_module(module: str, name: str) -> str:
+    path = ROOT.joinpath(*module.split("."), name)
+    return f"{module}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else module
+
+
+def is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "django_upstash"
+
+
+def top_level_modules(code: str) -> set[str]:
+    """Run code in a new interpreter and return what it has imported in the end."""
+    ran = subprocess.run([sys.executable, "-c", code + REPORT], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return set(json.loads(ran.stdout))
+
+
+def configured(url: str) -> str:
+    return CONFIGURE.format(url=url, token="secret" if url.startswith("https") else None)
+
+
+def test_imports__are_the_drawn_arrows() -> None:
+    drawn = drawn_arrows()
+    found = found_arrows(drawn)
+
+    undrawn = {part: arrows - drawn[part] for part, arrows in found.items() if arrows - drawn[part]}
+    stale = {part: arrows - found[part] for part, arrows in drawn.items() if arrows - found[part]}
+
+    assert (undrawn, stale) == ({}, {})
+
+
+def test_arrows__go_one_way() -> None:
+    TopologicalSorter(drawn_arrows()).prepare()  # raises CycleError, which names the parts
+
+
+def test_module_names__say_what_is_inside() -> None:
+    vague = {"utils", "util", "helpers", "core", "common", "misc"}
+    assert [path for path in PACKAGE.rglob("*") if path.stem in vague] == []
+
+
+@pytest.mark.parametrize("folder", ["django_upstash", "example_project", "benchmarks", "tests"])
+def test_files__are_short(folder: str) -> None:
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+urls = pytest.mark.parametrize("url", ["rediss://db.upstash.io:6379", "https://db.upstash.io", "embedded://"])
+
+
+@urls
+def test_setup__imports_no_client(url: str) -> None:
+    assert top_level_modules(configured(url)) & (REDIS_CLIENTS | HTTP_CLIENTS) == set()
+
+
+@urls
+def test_setup_and_checks__open_no_socket(url: str) -> None:
+    top_level_modules(REFUSE_SOCKETS + configured(url) + CHECK)
+
+
+def test_native_route__imports_no_http_client(valkey: Server) -> None:
+    assert top_level_modules(configured(valkey.url) + USE) & HTTP_CLIENTS == set()
