@@ -127,6 +127,11 @@ def test_arrows__go_one_way() -> None:
     TopologicalSorter(drawn_arrows()).prepare()  # raises CycleError, which names the parts
 
 
+def test_settings__are_read_by_conf_alone() -> None:
+    readers = [path.name for path in PACKAGE.rglob("*.py") if "django.conf" in path.read_text(encoding="utf-8")]
+    assert readers == ["conf.py"]
+
+
 def test_module_names__say_what_is_inside() -> None:
     vague = {"utils", "util", "helpers", "core", "common", "misc"}
     assert [path for path in PACKAGE.rglob("*") if path.stem in vague] == []

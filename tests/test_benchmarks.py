@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.goals import GOALS
 from benchmarks.peers import TASKS
+from benchmarks.sessions import GOALS as SESSION_GOALS
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = {
@@ -29,8 +30,8 @@ ROWS = {
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads other processes' clocks")
 
 
-def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "benchmarks.cache", *arguments]
+def benchmark(*arguments: str, module: str = "benchmarks.cache") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", module, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
@@ -79,3 +80,13 @@ def test_cache__says_what_is_wrong_with_its_arguments(arguments: list[str], sent
     assert (ran.returncode, ran.stdout) == (2, "")
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_sessions__reports_every_goal() -> None:
+    ran = benchmark("--quick", module="benchmarks.sessions")
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads(ran.stdout)["rows"]
+
+    goals = {row["name"]: found["goal"] for row in rows for found in row["comparisons"] if "goal" in found}
+    assert goals == SESSION_GOALS
+    assert {len(row["microseconds"]) for row in rows} == {3}

@@ -96,6 +96,16 @@ CACHE_CASES: list[tuple[str, Any]] = [
     ("E047", options(COMPRESSOR="not_installed_anywhere.Compressor")),
     ("E047", options(COMPRESSOR=None)),
     ("E047", {"default": cache(KEY_FUNCTION="make_key")}),
+    *[("E048", options(MAX_VALUE_SIZE=size)) for size in ("1 MB", 0, True, 1.5)],
+    ("E048", options(MAX_KEY_LENGTH=63)),
+    ("E048", options(COMPRESS_FROM=-1, COMPRESSOR="django_redis.compressors.zlib.ZlibCompressor")),
+    *[("E049", options(ON_FAILURE=policy)) for policy in ("fallback", True)],
+    ("E049", options(ON_OVERSIZE="drop", MAX_VALUE_SIZE=1)),
+    *[("E050", options(LOCAL=local)) for local in (True, {"TTl": 1}, {"TTL": 0}, {"TTL": 3601}, {"MAX_ENTRIES": 0})],
+    *[("E050", options(LOCAL=local)) for local in ({1: 1}, {"TTL": "2"}, {"TTL": float("nan")}, {"MISSES": 1})],
+    ("E051", options(COMPRESS_FROM=1024)),
+    ("E051", options(ON_OVERSIZE="skip")),
+    ("E051", options(IGNORE_EXCEPTIONS=True, ON_FAILURE="raise")),
     ("W001", {"default": cache(f"{URL}?retry_on_timeout=1")}),
     ("W002", options(SIGNED=True)),
     ("W002", options(CONNECTION_POOL_CLASS="redis.BlockingConnectionPool")),
@@ -136,8 +146,11 @@ SOUND_CACHES: list[Any] = [
     options(SERIALIZER=dict, COMPRESSOR=dict, PICKLE_VERSION="5"),
     options(SIGN=True, SERIALIZER="django_redis.serializers.json.JSONSerializer", MAX_ENTRIES=10, PICKLE_VERSION=-1),
     options(SIGN=False, SERIALIZER="django_redis.serializers.json.JSONSerializer", IGNORE_EXCEPTIONS=True),
+    options(ON_FAILURE="local", IGNORE_EXCEPTIONS=True, LOCAL={}, MAX_VALUE_SIZE=1, ON_OVERSIZE="skip"),
+    options(ON_FAILURE=None, LOCAL={"MAX_ENTRIES": 1, "TTL": 3600, "MISSES": True}, MAX_KEY_LENGTH=64),
     options(
         COMPRESSOR="django_redis.compressors.zlib.ZlibCompressor",
+        COMPRESS_FROM=0,
         CLIENT_CLASS="django_upstash.cache.client.UpstashClient",
     ),
 ]
@@ -244,7 +257,7 @@ def test_checks__are_registered_under_djangos_tags() -> None:
 
 
 def test_ids__each_has_a_case_and_one_row_in_the_docs() -> None:
-    sources = [PACKAGE / f"{name}.py" for name in ("cache_location", "checks", "conf", "validation")]
+    sources = [PACKAGE / f"{name}.py" for name in ("cache_location", "cache_options", "checks", "conf", "validation")]
     written = {found for source in sources for found in re.findall(r'"([EW]\d{3})"', source.read_text("utf-8"))}
     tested = {case[0] for case in (*CONNECTION_CASES, *CACHE_CASES, *DEPLOY_CASES)} | {"E027"}
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")

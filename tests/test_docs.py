@@ -91,6 +91,11 @@ def test_links__lead_to_files(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_index__leads_to_every_page() -> None:
+    index = ROOT / "docs" / "index.md"
+    assert {page.name for page in PAGES[1:]} - {index.name} == set(LINK.findall(index.read_text(encoding="utf-8")))
+
+
 def test_readme__is_short_and_begins_with_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     first_screen = readme.partition("\n## ")[0]

@@ -188,7 +188,9 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         every(
-            scheme(*_TLS), beneath(ssl.SSLEOFError, ConnectionResetError), raised(Exception, "connect(ing)? to|^Error ")
+            scheme(*_TLS),
+            beneath(ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError),
+            raised(Exception, "connect(ing)? to|^Error "),
         ),
         "{f.where} closed the connection during the TLS handshake.",
         "Check that this port speaks TLS; Upstash's are 6379 for rediss:// and 443 for https://.",

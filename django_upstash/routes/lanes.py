@@ -9,6 +9,7 @@ synchronous wires, in a thread, and only a loop that goes on gets a wire of its 
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import threading
 import weakref
@@ -82,7 +83,7 @@ class Entry:
     def fail(self, error: BaseException) -> None:
         """Wake the caller with an exception of its own: shared ones would gather each other's tracebacks."""
         if not self.future.done():
-            own = type(error)(*error.args)
+            own = copy.copy(error)
             own.__cause__ = error.__cause__
             self.future.set_exception(own)
 

@@ -51,7 +51,7 @@ class NativeLane(Lane):
             await self.close_with_loop()
             self._wire = await connect(self._address(), self)
         except BaseException as error:
-            failure = error if isinstance(error, UpstashError) else closed_error()
+            failure = error if isinstance(error, Exception) else closed_error()
             for entry in self._taken():
                 entry.fail(failure)
             if not isinstance(error, Exception):

@@ -49,9 +49,9 @@ def test_expiry__default_timeout(open_cache: OpenCache) -> None:
     cache.set_many({"c": 1})
     assert [cache.ttl(key) for key in "abc"] == [300, 300, 300]
     assert cache.touch("a", 10) is True
-    assert cache.ttl("a") == 10
+    assert cache.ttl("a") in (9, 10)
     assert cache.touch("a") is True
-    assert cache.ttl("a") == 300
+    assert cache.ttl("a") in (299, 300)
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 60])

@@ -184,7 +184,7 @@ def test_context__is_each_callers_own(shop: Any) -> None:
         who.set(name)
         return await shop.aget_or_set(name, lambda: who.get())
 
-    async def main() -> list[str]:
+    async def main() -> list[Any]:
         return await asyncio.gather(ask("ann"), ask("bob"))
 
     assert asyncio.run(main()) == ["ann", "bob"]
@@ -234,7 +234,9 @@ def test_coroutine_function__is_refused_where_nothing_awaits(shop: Any) -> None:
             shop.get_or_set("k", default)
 
 
-@pytest.mark.parametrize("option", [{"early": -1}, {"early": "1"}, {"grace": -1}, {"lease": 0}, {"grace": float("inf")}])
+@pytest.mark.parametrize(
+    "option", [{"early": -1}, {"early": "1"}, {"grace": -1}, {"lease": 0}, {"grace": float("inf")}]
+)
 def test_options__mistakes(shop: Any, option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(option))} must be a number"):
         shop.get_or_set("k", 1, **option)

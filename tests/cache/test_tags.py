@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
+from django_upstash.cache.flights import flights
 from django_upstash.exceptions import DataError
 from tests.cache.conftest import OpenCache
 from tests.cache.test_budget import Counting, counting
@@ -63,7 +65,7 @@ def test_valid__is_there(cache: Any, tag: Callable[[Any], None]) -> None:
     assert cache.set("k", "other", nx=True) is False
     assert cache.incr("k") == 6
     assert cache.touch("k", 50) is True
-    assert cache.ttl("k") == 50
+    assert cache.ttl("k") in (49, 50)
     assert cache.touch("k", None) is True
     assert cache.ttl("k") is None
     assert cache.expire("k", 60) is True
@@ -143,7 +145,7 @@ def test_incr__begins_where_the_value_is_invalidated(cache: Any) -> None:
 def test_incr__keeps_the_tags(cache: Any) -> None:
     cache.set("n", 5, 50, tags=["news"])
     assert cache.incr("n") == 6
-    assert cache.ttl("n") == 50
+    assert cache.ttl("n") in (49, 50)
     cache.invalidate_tags("news")
     assert cache.get("n") is None
 
@@ -209,7 +211,9 @@ def test_joined_after_the_invalidation__is_computed_anew(cache: Any) -> None:
         assert began.wait(20)
         plain.invalidate_tags("news")
         second = pool.submit(plain.get_or_set, "k", lambda: "new", tags=["news"])
-        plain.connection.ping()
+        flight = flights._flights[plain.connection, "shop:1:k"]
+        while not flight.waiting:
+            time.sleep(0.001)
         let_go.set()
         assert (first.result(20), second.result(20)) == ("old", "new")
     assert cache.get("k") == "new"
@@ -221,7 +225,7 @@ def test_grace__does_not_serve_what_was_invalidated(cache: Any, bystander: redis
 
     cache.get_or_set("k", "old", timeout=0.01, grace=60, tags=["news"])
     while cache.has_key("k"):
-        pass
+        time.sleep(0.002)
     assert cache.get_or_set("k", failing, grace=60, tags=["news"]) == "old"
     cache.invalidate_tags("news")
     with pytest.raises(LookupError):

@@ -45,6 +45,12 @@ class Time:
         return round((_BEGINNING + self.seconds) * 1_000_000)
 
 
+@pytest.fixture(autouse=True)
+def patience(settings: Any) -> None:
+    """A machine busy with everybody's tests may take its time to answer."""
+    settings.UPSTASH_RATELIMIT = {"TIMEOUT": 20}
+
+
 @pytest.fixture
 def time() -> Time:
     return Time()

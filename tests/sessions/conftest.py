@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import pytest
 import redis
+from django.contrib.auth.models import update_last_login
+from django.contrib.auth.signals import user_logged_in
 
 from django_upstash.connections import Connection, connections
 from django_upstash.local import LocalServer
@@ -111,6 +113,14 @@ def bystander(
     url = cast(NativeRoute, embedded_server.route).address().url if route == "embedded" else valkey.url
     with redis.Redis.from_url(url) as client:
         yield client
+
+
+@pytest.fixture
+def without_last_login() -> Iterator[None]:
+    """Let logins alone that are of no user in a table."""
+    user_logged_in.disconnect(dispatch_uid="update_last_login")
+    yield
+    user_logged_in.connect(update_last_login, dispatch_uid="update_last_login")
 
 
 @dataclass

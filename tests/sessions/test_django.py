@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
 from django.utils import timezone
 
 from tests.sessions.conftest import Open
@@ -108,6 +108,16 @@ def test_save__of_nested_changes_that_do_not_set_modified(session: Any, open_ses
     assert again.modified is False
     again.save()
     assert stored(session, open_session)["cart"] == {"apples": 2}
+
+
+def test_create__makes_ids_like_djangos(session: Any) -> None:
+    made = set()
+    for _ in range(20):
+        session.create()
+        made.add(session.session_key)
+    assert len(made) == 20
+    assert {len(key) for key in made} == {32}
+    assert set("".join(made)) <= set(VALID_KEY_CHARS)
 
 
 def test_create__stores_at_once_what_there_is(session: Any, open_session: Open) -> None:
@@ -320,3 +330,16 @@ def test_clear_expired__of_no_index(session: Any) -> None:
     session.save()
     session.clear_expired()
     assert session.exists(session.session_key)
+
+
+@pytest.mark.parametrize("key_prefix", ["", "session", "shop"])
+def test_cache_clear__logs_nobody_out(session: Any, open_session: Open, route: str, key_prefix: str) -> None:
+    from django_upstash.cache import UpstashCache
+
+    session["a"] = 1
+    session.save()
+    cache = UpstashCache(route, {"KEY_PREFIX": key_prefix})
+    cache.set("value", 1)
+    cache.clear()
+    assert cache.get("value") is None
+    assert stored(session, open_session)["a"] == 1

@@ -27,7 +27,7 @@ from django_upstash.sessions.bodies import Record
 from django_upstash.sessions.keyspace import keyspace, now
 from tests.sessions.conftest import Open
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("without_last_login")]
 
 Configure = Callable[..., None]
 
@@ -49,16 +49,6 @@ def log_in(configure: Configure, open_session: Open) -> Open:
         return session
 
     return log_in
-
-
-@pytest.fixture(autouse=True)
-def _without_last_login() -> Any:
-    """The users of these tests are in no table."""
-    from django.contrib.auth.models import update_last_login
-
-    user_logged_in.disconnect(update_last_login, dispatch_uid="update_last_login")
-    yield
-    user_logged_in.connect(update_last_login, dispatch_uid="update_last_login")
 
 
 def test_sessions_for__tells_when_and_where(log_in: Open, call: Open) -> None:

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import combinations
 from typing import Any
 
@@ -95,9 +96,8 @@ def test_login__leaves_no_old_id_and_never_two(session: Any, open_session: Open,
     assert open_session(fixed).get("_auth_user_id") is None
 
 
-def race(open_session: Open, rounds: int, ending: Callable[[Any], None]) -> int:
-    """Let one thread save and another end a session, as often as told; return how often saving came too late."""
-    refused = 0
+def race(open_session: Open, rounds: int, ending: Callable[[Any], None]) -> None:
+    """Let one thread save and another end a session, as often as told."""
     randomness = random.Random()
     with ThreadPoolExecutor(2) as pool:
         for _ in range(rounds):
@@ -107,18 +107,14 @@ def race(open_session: Open, rounds: int, ending: Callable[[Any], None]) -> int:
             start = threading.Barrier(2)
             pauses = [randomness.randrange(2000) for _ in range(2)]
 
-            def save(key: str, start: threading.Barrier = start, pause: int = pauses[0]) -> bool:
+            def save(key: str, start: threading.Barrier = start, pause: int = pauses[0]) -> None:
                 session = open_session(key)
                 start.wait()
                 for _ in range(pause):
                     pass
                 session["x"] = session.get("x", 0) + 1
-                old = session.session_key
-                try:
+                with suppress(UpdateError):
                     session.save()
-                except UpdateError:
-                    return True
-                return old is None
 
             def end(key: str, start: threading.Barrier = start, pause: int = pauses[1]) -> None:
                 session = open_session(key)
@@ -127,10 +123,9 @@ def race(open_session: Open, rounds: int, ending: Callable[[Any], None]) -> int:
                     pass
                 ending(session)
 
-            saving, _ended = pool.submit(save, first.session_key), pool.submit(end, first.session_key).result()
-            refused += saving.result()
+            for request in [pool.submit(save, first.session_key), pool.submit(end, first.session_key)]:
+                request.result()
             assert not first.exists(first.session_key)
-    return refused
 
 
 def log_in(session: Any) -> None:
@@ -149,20 +144,12 @@ def log_out(session: Any) -> None:
 
 
 @pytest.mark.parametrize("driver", ["sync"])
-@pytest.mark.parametrize("route", ["native"])
-@pytest.mark.parametrize("ending", [log_out, log_in])
-def test_threads__an_ended_session_stays_ended(open_session: Open, ending: Callable[[Any], None]) -> None:
-    race(open_session, 100, ending)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("driver", ["sync"])
-@pytest.mark.parametrize("route", ["native", "rest"])
+@pytest.mark.parametrize("route", ["native", pytest.param("rest", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ending", [log_out, log_in])
 def test_threads__an_ended_session_stays_ended_in_1000_interleavings(
     open_session: Open, ending: Callable[[Any], None]
 ) -> None:
-    assert race(open_session, 1000, ending) > 0
+    race(open_session, 1000, ending)
 
 
 @pytest.mark.matrix

@@ -15,10 +15,11 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from pytest_django.live_server_helper import LiveServer
 
-pytestmark = pytest.mark.matrix
+from tests.sessions.accounts import NAME, PASSWORD, one_user
+
+pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("without_last_login")]
 
 CLIENTS = 32
-NAME = PASSWORD = "someone"
 
 
 @pytest.fixture(params=["native", "rest"])
@@ -37,12 +38,13 @@ def site(settings: Any, configure: Callable[..., None]) -> None:
         path.replace("django.contrib.sessions.middleware", "django_upstash.sessions.middleware")
         for path in settings.MIDDLEWARE
     ]
+    settings.AUTHENTICATION_BACKENDS = ["tests.sessions.accounts.OneUser"]
     configure(INDEX=True)
 
 
 @pytest.fixture
-def user(site: None, db: None) -> User:
-    return User.objects.create_user(NAME, password=PASSWORD)
+def user(site: None) -> User:
+    return one_user()
 
 
 @pytest.fixture
@@ -93,7 +95,6 @@ def test_login__changes_the_id_and_logout_ends_it(user: User) -> None:
     assert thief.get("/devices/").status_code == 302
 
 
-@pytest.mark.django_db(transaction=True)
 def test_devices__under_asgi(user: User, runner: Any) -> None:
     async def visit() -> list[int]:
         client = AsyncClient()
@@ -113,7 +114,6 @@ def post(browser: OpenerDirector, url: str, **fields: str) -> str:
     return str(browser.open(url, urlencode(form).encode()).read().decode())
 
 
-@pytest.mark.django_db(transaction=True)
 def test_devices__of_many_clients_over_http(server: LiveServer) -> None:
     browsers = [build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar())) for _ in range(CLIENTS)]
 
