@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
-from benchmarks.peers import ABSENT, COUNTER, KEY, MANY, OURS_REST, SIGNED
+from benchmarks.peers import ABSENT, COUNTER, KEY, LIFETIME, MANY, OURS_REST, SIGNED
 from benchmarks.servers import RestAddress
 from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
@@ -24,7 +24,7 @@ OPERATIONS: Mapping[str, Callable[[BaseCache], object]] = {
     "get": lambda cache: cache.get(KEY),
     "set": lambda cache: cache.set(KEY, 1),
     "add": lambda cache: cache.add(KEY, 1),
-    "touch": lambda cache: cache.touch(KEY, 300),
+    "touch": lambda cache: cache.touch(KEY, LIFETIME),
     "delete": lambda cache: cache.delete(ABSENT),
     "has_key": lambda cache: cache.has_key(KEY),
     "incr": lambda cache: cache.incr(COUNTER),

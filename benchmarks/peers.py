@@ -23,7 +23,7 @@ OURS_REST, SDK = "rest", "SDK"
 
 CACHES_TO_COMPARE = (SIGNED, UNSIGNED, DJANGO_REDIS, DJANGO)
 THREADS = 16
-LIFETIME = 300  # seconds, Django's default
+LIFETIME = 86_400  # seconds: nothing expires while it is read
 VALUE = b"0123456789" * 10
 TEXT = VALUE.decode()
 KEY = "user:0123456789:profile"
@@ -51,7 +51,10 @@ def configure(native_url: str, rest: RestAddress) -> None:
         },
         CACHES={
             "default": backends[SIGNED],
-            **{alias: {**backends[alias], "KEY_PREFIX": f"prefix{place}"} for place, alias in enumerate(backends)},
+            **{
+                alias: {**backends[alias], "TIMEOUT": LIFETIME, "KEY_PREFIX": f"prefix{place}"}
+                for place, alias in enumerate(backends)
+            },
         },
     )
     django.setup()

@@ -1,8 +1,8 @@
 """
 The sessions against Django's: ``python -m benchmarks.sessions [--quick] [--rounds N] [--only NAME]`` prints JSON.
 
-Ours, ``backends.cache`` on django-redis, and ``backends.db`` on SQLite, on loopback and with 5 ms added on the wire. Times
-are medians over interleaved rounds, with client and server on one core.
+Ours, ``backends.cache`` on django-redis, and ``backends.db`` on SQLite, on loopback and with 5 ms added on the wire.
+Times are medians over interleaved rounds, with client and server on one core.
 """
 
 from __future__ import annotations

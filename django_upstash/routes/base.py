@@ -6,10 +6,11 @@ import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 from django_upstash.exceptions import DataError
-from django_upstash.operations import Command, Reply
+from django_upstash.operations import Argument, Command, Reply
 
 _NAMES = (
     "ASKING AUTH BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN CLIENT DISCARD EXEC HELLO MONITOR MULTI "
@@ -62,11 +63,16 @@ class Route(ABC):
         """In a forked child: forget the parent's sockets and locks without touching them."""
 
 
+@lru_cache(maxsize=256)
+def _is_stateful(name: Argument) -> bool:
+    return isinstance(name, str | bytes) and name.upper() in STATEFUL_COMMANDS
+
+
 def refuse_stateful(commands: Sequence[Command]) -> None:
     """Raise ``DataError`` for a command that blocks or that changes the connection it runs on."""
     for command in commands:
         name = command[0]
-        if name in STATEFUL_COMMANDS or (isinstance(name, str | bytes) and name.upper() in STATEFUL_COMMANDS):
+        if _is_stateful(name):
             shown = name.decode() if isinstance(name, bytes) else name
             raise DataError(
                 f"{shown} needs a connection of its own and cannot run on a shared one; "

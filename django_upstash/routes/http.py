@@ -27,7 +27,8 @@ from django_upstash.routes.tls import tls_context
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
 
-READ_SIZE = 65536
+# Most answers fit in one read; memory is used only as far as they fill it.
+READ_SIZE = 262144
 _UNAVAILABLE = frozenset({429, 502, 503, 504})
 _TOLD_BY_STATUS = frozenset({401, 403, 404, 405})
 _BEGINNINGS = (b"{", b"[", b"$", b"-")  # of JSON documents and of RESP2 replies

@@ -101,14 +101,14 @@ class Lane(ABC):
         self._context = Context()
         self.closed = False
 
-    async def submit(self, entry: Entry) -> list[Reply]:
-        """Send the entry with all others of this tick and return its replies."""
+    def submit(self, entry: Entry) -> asyncio.Future[list[Reply]]:
+        """Send the entry with all others of this tick; its replies are the future's result."""
         loop = asyncio.get_running_loop()
         entry.future = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._leave, loop, context=self._context)
         self._leaving.append(entry)
-        return await entry.future
+        return entry.future
 
     def resubmit(self, entry: Entry, error: UpstashError) -> None:
         """Send an entry again after a failure, where nothing can happen twice, or let it fail."""

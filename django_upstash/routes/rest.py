@@ -163,6 +163,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
 
         def read(response: Response) -> list[Reply] | list[Request]:
             if response.body[:1] in (b"$", b"-"):
+                self._keep_sync_token(response.sync_token)
                 self._has_resp2 = True
                 return [self._raised(decode_resp2(response.body))]
             document = self._document(response)

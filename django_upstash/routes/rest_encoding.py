@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from json.encoder import encode_basestring
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
@@ -20,7 +20,6 @@ BULK_COMMANDS = frozenset({"DUMP", "ECHO", "GET", "GETRANGE", "HGET", "LINDEX"})
 RAW_BODY_FROM = 1024
 
 _TRUNCATED = object()
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode_command(command: Command) -> bytes:
@@ -31,7 +30,7 @@ def encode_command(command: Command) -> bytes:
     are not text, unless they are ``Encoded`` and say how they travel as text.
     """
     try:
-        return _to_json([_text(argument) for argument in command]).encode()
+        return f"[{','.join([encode_basestring(_text(argument)) for argument in command])}]".encode()
     except UnicodeEncodeError:
         raise DataError("An argument has a lone surrogate, which UTF-8 cannot carry.") from None
 
