@@ -11,10 +11,6 @@ import threading
 from collections.abc import Callable
 from time import perf_counter
 
-import redis.exceptions as redis
-
-# What no server said: it is away, or the way to it is. A server that refuses a command is there.
-AWAY = (redis.ConnectionError, redis.TimeoutError)
 PAUSE = 1.0
 
 
@@ -39,8 +35,10 @@ class Availability:
         return self.is_up or self._take_turn()
 
     def failed(self, error: BaseException, started: float) -> None:
-        """Learn that what was sent at ``started`` ended in an error."""
-        if not isinstance(error, AWAY):
+        """Learn that what was sent at ``started`` ended in an error, which counts where no server has said it."""
+        from redis.exceptions import ConnectionError, TimeoutError  # not imported before a server is asked
+
+        if not isinstance(error, ConnectionError | TimeoutError):
             return
         with self._lock:
             # What was sent before the server came back says nothing about now.

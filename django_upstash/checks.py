@@ -19,7 +19,7 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import cache_location, conf, hosts, redis_arguments
+from django_upstash import cache_location, cache_options, conf, hosts, redis_arguments
 from django_upstash.conf import ConnectionSettings, Mistake
 
 TAG = "django_upstash"
@@ -28,7 +28,7 @@ _DOTTED_PATHS = frozenset({"SERIALIZER", "COMPRESSOR"})
 _OTHER_OPTIONS = frozenset({"CLIENT_CLASS", "CULL_FREQUENCY", "MAX_ENTRIES", "PICKLE_VERSION"})
 # django-redis' options for a connection pool that does not exist here.
 _WITHOUT_EFFECT = frozenset({"CONNECTION_POOL_CLASS", "PARSER_CLASS", "REDIS_CLIENT_CLASS", "REDIS_CLIENT_KWARGS"})
-_OPTIONS = _FLAGS | _DOTTED_PATHS | _OTHER_OPTIONS | cache_location.CONNECTION_OPTIONS
+_OPTIONS = _FLAGS | _DOTTED_PATHS | _OTHER_OPTIONS | cache_location.CONNECTION_OPTIONS | cache_options.NAMES
 
 AppConfigs = Sequence[AppConfig] | None
 Entry = Mapping[str, Any]
@@ -128,6 +128,7 @@ def _option_mistakes(options: Mapping[str, Any], where: str) -> Iterator[Mistake
             yield Mistake("E046", f"{shown} must be True or False.", "Write it without quotes.")
         elif name in _DOTTED_PATHS and not callable(value):
             yield from _path_mistakes(value, shown)
+    yield from cache_options.mistakes(options, where)
     if str(options.get("PICKLE_VERSION", -1)) not in map(str, range(-1, HIGHEST_PROTOCOL + 1)):
         text = f'{where}["OPTIONS"]["PICKLE_VERSION"] must be a whole number from -1 to {HIGHEST_PROTOCOL}.'
         yield Mistake("E045", text, "Leave it out for the newest protocol.")

@@ -7,11 +7,13 @@ Every error this package raises, all of them also redis-py's own.
     │   ├── MaxConnectionsError     no connection became free within the pool timeout, or the server takes no more
     │   ├── BusyLoadingError        the server is still loading its data
     │   ├── ServiceUnavailableError the REST gateway answered 429 or 5xx
+    │   ├── ServerAwayError         the server was not asked, for it has not answered a moment ago
     │   ├── SessionUnavailableError a session that could not be read in this request, and so cannot be saved either
     │   └── ProtocolError           the answer was not Redis': HTML, truncated, empty
     ├── TimeoutError                no answer within the timeout; whether the commands ran is unknown
     ├── DataError                   an argument that cannot be sent; nothing was sent
-    │   └── NotOverRestError        what needs a connection of its own, asked of one over REST
+    │   ├── NotOverRestError        what needs a connection of its own, asked of one over REST
+    │   └── OversizedValueError     a value above the size that a cache takes
     └── ResponseError               the server refused one command (the error in that command's slot)
         ├── UnknownCommandError     the server does not have the command
         ├── NoScriptError           EVALSHA of a script the server has not seen
@@ -40,11 +42,13 @@ __all__ = [
     "NoScriptError",
     "NotOverRestError",
     "OutOfMemoryError",
+    "OversizedValueError",
     "PayloadTooLargeError",
     "ProtocolError",
     "QuotaExceededError",
     "ReadOnlyError",
     "ResponseError",
+    "ServerAwayError",
     "ServiceUnavailableError",
     "SessionUnavailableError",
     "TimeoutError",
@@ -78,6 +82,10 @@ class ServiceUnavailableError(ConnectionError):
     """The REST endpoint answered 429 or 5xx."""
 
 
+class ServerAwayError(ConnectionError):
+    """The server has not answered a moment ago, and is left alone for now. Nothing was sent."""
+
+
 class SessionUnavailableError(ConnectionError):
     """A session that could not be read in this request, which was served without it, and so cannot be saved either."""
 
@@ -96,6 +104,10 @@ class DataError(UpstashError, redis.DataError):
 
 class NotOverRestError(DataError, NotImplementedError):
     """What needs a connection of its own, asked of a connection over REST. Nothing was sent."""
+
+
+class OversizedValueError(DataError, ValueError):
+    """The stored form of a value is larger than the cache takes. Nothing was sent."""
 
 
 class ResponseError(UpstashError, redis.ResponseError):

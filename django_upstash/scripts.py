@@ -26,6 +26,11 @@ class Script:
             for locking, text in ((False, source), (True, KEY_LOCKING + source))
         }
 
+    @property
+    def names(self) -> frozenset[Argument]:
+        """What EVALSHA and EVAL call it by: the digest and the text of each form."""
+        return frozenset(name for form in self._forms.values() for name in form)
+
     def operation(
         self,
         capabilities: Capabilities,

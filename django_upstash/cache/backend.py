@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, get_key_func
@@ -12,22 +13,29 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django_redis.cache import RedisCache  # type: ignore[import-untyped]
 
-from django_upstash import cache_location, conf
+from django_upstash import cache_location, cache_options, conf
 from django_upstash.cache import counters, many, operations, scans, stampede
+from django_upstash.cache.failover import AWAY, Defaults, Failover
 from django_upstash.cache.failures import COLLECTION_FALLBACKS, IGNORABLE, Fallback
 from django_upstash.cache.formats import flag, value_codec
 from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.near import LocalStats, Near, tiers
+from django_upstash.cache.outages import outages
+from django_upstash.cache.payloads import SizeGuard
 from django_upstash.cache.stampede import Protection
 from django_upstash.cache.tags import invalidate_tags
 from django_upstash.cache.twins import twin
 from django_upstash.connections import Connection, connections
+from django_upstash.exceptions import ServerAwayError
 
 if TYPE_CHECKING:
+    from django_upstash.cache.effects import Runner
+    from django_upstash.cache_options import CacheOptions
     from django_upstash.conf import ConnectionSettings
 
 _CLIENT = "django_upstash.cache.client.UpstashClient"
 # What a cache object has made of settings, and makes anew when they change.
-_DERIVED = ("connection", "keyspace")
+_DERIVED = ("connection", "failover", "keyspace", "options", "runner")
 _caches: weakref.WeakSet[UpstashCache] = weakref.WeakSet()
 
 
@@ -42,7 +50,8 @@ class _Naming:
 
     def __set__(self, cache: UpstashCache, value: Any) -> None:
         cache.__dict__[self._name] = value
-        cache.__dict__.pop("keyspace", None)
+        for made in ("failover", "keyspace", "runner"):
+            cache.__dict__.pop(made, None)
 
 
 class UpstashCache(RedisCache):  # type: ignore[misc]
@@ -75,9 +84,40 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
         return connections.for_settings(settings) if is_url else connections[settings.alias]
 
     @cached_property
+    def options(self) -> CacheOptions:
+        """What ``OPTIONS`` say about the near tier, outages, and sizes."""
+        return cache_options.read(self._params["OPTIONS"], self._ignore_exceptions)
+
+    @cached_property
+    def runner(self) -> Runner:
+        """What runs the operations of this cache: its connection, behind the failure policy and the near tier."""
+        return self.failover or self._tiered()
+
+    @cached_property
+    def failover(self) -> Defaults | Failover | None:
+        """What does without the server in an outage; None where errors are raised."""
+        if self.options.on_failure == "raise":
+            return None
+        connection = self.connection
+        outage = outages.of(connection, self.key_prefix)
+        if self.options.on_failure == "default":
+            return Defaults(self._tiered(), connection.availability, outage)
+        return Failover(self._tiered(), connection.availability, outage, lambda: scans.clear(self.keyspace))
+
+    @property
+    def backend_in_use(self) -> str:
+        """What answers at present: "server"; in an outage "local" or "default", as ``ON_FAILURE`` says."""
+        return "server" if self.failover is None else outages.of(self.connection, self.key_prefix).backend
+
+    def local_stats(self) -> LocalStats:
+        """Return what the near tier of this process has answered, and how many commands that saved."""
+        local = self.options.local
+        return LocalStats() if local is None else tiers.of(self.connection, self.key_prefix, local).stats()
+
+    @cached_property
     def keyspace(self) -> Keyspace:
         """What operations of this cache need to know."""
-        connection = self.connection
+        connection, sizes = self.connection, self.options
         codec = value_codec(self._params["OPTIONS"], conf.signing_secrets(), self.key_prefix)
         reverse = self._params.get("REVERSE_KEY_FUNCTION")
         return Keyspace(
@@ -87,6 +127,8 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
             connection.settings.max_request_size,
             get_key_func(reverse) if reverse else None,
             flag(self._params["OPTIONS"], "TAGS", False),
+            None if sizes.max_value_size is None else SizeGuard(sizes.max_value_size, sizes.on_oversize),
+            sizes.max_key_length,
         )
 
     get, aget = twin(operations.get)
@@ -177,12 +219,17 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
         """Do nothing: the connection belongs to the process, and stays open for the next request."""
 
     def fall_back(self, error: Exception, fallback: Fallback, args: Any, kwargs: Any) -> Any:
-        """Return what a method says in place of the server, or raise ``error`` unless ``IGNORE_EXCEPTIONS`` is set."""
-        if not self._ignore_exceptions:
+        """Return what a method says in place of the server, or raise ``error`` where ``ON_FAILURE`` says so."""
+        if self.options.on_failure == "raise":
             raise error
-        if self._log_ignored_exceptions:
+        if self._log_ignored_exceptions and not isinstance(error, ServerAwayError):
             self.logger.exception("Exception ignored")
         return fallback(*args, **kwargs)
+
+    def _tiered(self) -> Runner:
+        local = self.options.local
+        connection = self.connection
+        return connection if local is None else Near(connection, tiers.of(connection, self.key_prefix, local))
 
     def _require_own_client(self) -> None:
         from django_upstash.cache.client import UpstashClient
@@ -209,13 +256,28 @@ def _remembered_settings(location: Any, options: tuple[tuple[str, Any], ...]) ->
 def _collection_method(name: str, fallback: Fallback) -> Callable[..., Any]:
     def method(self: UpstashCache, *args: Any, **kwargs: Any) -> Any:
         try:
-            found = getattr(self.client, name)(*args, **kwargs)
+            found = _on_server(self, name, args, kwargs)
         except IGNORABLE as error:
             return self.fall_back(error, fallback, args, kwargs)
         return _guarded(self, found) if isinstance(found, Iterator) else found
 
     method.__name__, method.__doc__ = name, f"Do as the client's ``{name}`` does."
     return method
+
+
+def _on_server(cache: UpstashCache, name: str, args: Any, kwargs: Any) -> Any:
+    failover = cache.failover
+    if failover is None:
+        return getattr(cache.client, name)(*args, **kwargs)
+    failover.require()
+    started = perf_counter()
+    try:
+        found = getattr(cache.client, name)(*args, **kwargs)
+    except AWAY as error:
+        failover.failed(error, started)
+        raise
+    failover.answered()
+    return found
 
 
 def _guarded(cache: UpstashCache, items: Iterator[Any]) -> Iterator[Any]:

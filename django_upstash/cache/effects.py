@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from django_upstash.connections import Connection
 from django_upstash.operations import Operation
 
 
@@ -22,6 +21,13 @@ class Effect(Protocol):
     async def ado(self) -> Any: ...
 
 
+class Runner(Protocol):
+    """What runs operations: a connection, or what stands before one."""
+
+    def run(self, operation: Operation[Any], /) -> Any: ...
+    async def arun(self, operation: Operation[Any], /) -> Any: ...
+
+
 Flow: TypeAlias = Generator[Effect, Any, Any]
 
 
@@ -29,14 +35,14 @@ Flow: TypeAlias = Generator[Effect, Any, Any]
 class Run:
     """Run an operation."""
 
-    connection: Connection
+    runner: Runner
     operation: Operation[Any]
 
     def do(self) -> Any:
-        return self.connection.run(self.operation) if self.operation.commands else self.operation.parse([])
+        return self.runner.run(self.operation) if self.operation.commands else self.operation.parse([])
 
     async def ado(self) -> Any:
-        return await self.connection.arun(self.operation) if self.operation.commands else self.operation.parse([])
+        return await self.runner.arun(self.operation) if self.operation.commands else self.operation.parse([])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """
-What a method returns when the server cannot be asked and ``IGNORE_EXCEPTIONS`` is set: what an empty cache would say.
+What a method returns when the server cannot be asked and ``ON_FAILURE`` is not "raise": what an empty cache would say.
 
 One place for every method. A result that the caller may change is made anew for each call.
 """

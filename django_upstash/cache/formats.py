@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from django_upstash.cache.payloads import CompressorFrom
 from django_upstash.codecs import ValueCodec, signed_codec, unsigned_codec
 
 _PICKLE = "django_redis.serializers.pickle.PickleSerializer"
@@ -26,6 +27,8 @@ def value_codec(options: Mapping[str, Any], secrets: Sequence[str | bytes], pref
     compressor = None
     if options.get("COMPRESSOR", _IDENTITY) != _IDENTITY:
         compressor = _make(options, "COMPRESSOR", _IDENTITY, ("compress", "decompress"))
+        if options.get("COMPRESS_FROM") is not None:
+            compressor = CompressorFrom(options["COMPRESS_FROM"], compressor)
     if flag(options, "SIGN", True) and not _reads_data_only(serializer):
         return signed_codec(serializer, compressor, secrets, prefix)
     return unsigned_codec(serializer, compressor)

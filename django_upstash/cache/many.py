@@ -42,7 +42,7 @@ def set_many(
     tags: Iterable[str] = (),
 ) -> Operation[list[Any]]:
     """
-    Store the values, and return the list of the keys that could not be stored: none.
+    Store the values, and return the list of the keys that were not stored: those of values that are too large.
 
     Atomic where the server has MSETEX and one request holds them all.
     """
@@ -116,14 +116,19 @@ def _get_tagged(
 def _set_all(
     space: Keyspace, data: Mapping[Any, Any], version: Any, dumps: Dumps, options: tuple[str, ...]
 ) -> Operation[list[Any]]:
-    name = space.name
+    name, admits = space.name, space.admits
     pairs: dict[str, bytes] = {}
+    refused: dict[str, Any] = {}
     for key, value in data.items():
         stored, context = name(key, version)
-        pairs[stored] = dumps(value, context)
-    return in_turn(
-        [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)], lambda _: []
-    )
+        encoded = dumps(value, context)
+        if admits(encoded, stored):
+            pairs[stored] = encoded
+        else:
+            refused[stored] = key
+    removing = [Operation((("DEL", *refused),), only)] if refused else []
+    storing = [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)]
+    return in_turn([*removing, *storing], lambda _: [*refused.values()])
 
 
 def _set_piece(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...]) -> Operation[Any]:

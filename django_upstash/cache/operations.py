@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry
+from django_upstash.cache.chains import known, then
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.tags import guard, labelled, validated
 from django_upstash.exceptions import ResponseError, UnknownCommandError
@@ -167,6 +168,9 @@ def pexpire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client
 def _set(
     space: Keyspace, stored: str, encoded: bytes, options: Sequence[str] | None, nx: bool, xx: bool
 ) -> Operation[bool]:
+    if not space.admits(encoded, stored):
+        # What is there stays where it would have stayed; nothing older stays in the place of what is too large.
+        return known(False) if nx else then(Operation((("DEL", stored),), only), lambda _: False)
     if options is None:
         expired = Operation((("EXISTS", stored),), _is_none) if nx else Operation((("DEL", stored),), _is_some)
         return guard(space, expired)

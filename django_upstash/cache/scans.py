@@ -17,6 +17,12 @@ PAGE_SIZE = 1000
 START = "0"
 
 
+class Sweep(Operation[Any]):
+    """An operation that removes keys which it has to find first: what it removes is known to the server alone."""
+
+    __slots__ = ()
+
+
 class Page(NamedTuple):
     """What one SCAN found, and the cursor of the next one; None after the last."""
 
@@ -64,13 +70,15 @@ def delete_pattern(
     itersize: int | None = None,
 ) -> Operation[int]:
     """Remove the keys that match ``pattern``, and return how many there were."""
-    return _sweep(space.pattern(pattern, version, prefix), itersize, lambda stored: True)
+    sweeping = _sweep(space.pattern(pattern, version, prefix), itersize, lambda stored: True)
+    return Sweep(sweeping.commands, sweeping.parse)
 
 
 def clear(space: Keyspace) -> Operation[None]:
     """Remove every key of this cache, of all versions, and nothing else."""
     pattern, belongs = space.everything()
-    return then(_sweep(pattern, None, belongs), lambda removed: None)
+    sweeping = then(_sweep(pattern, None, belongs), lambda removed: None)
+    return Sweep(sweeping.commands, sweeping.parse)
 
 
 def _sweep(pattern: str, count: int | None, belongs: Callable[[str], Any]) -> Operation[int]:

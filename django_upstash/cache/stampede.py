@@ -30,7 +30,7 @@ from django_upstash.cache.flights import LEAD, Flight, Party, Waiter, flights
 from django_upstash.cache.lookups import Found
 from django_upstash.cache.operations import MISSING
 from django_upstash.codecs import Label
-from django_upstash.operations import Operation
+from django_upstash.operations import Operation, only
 
 if TYPE_CHECKING:
     from django_upstash.cache.backend import UpstashCache
@@ -82,9 +82,9 @@ class GetOrSet:
     def __init__(
         self, cache: UpstashCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
     ) -> None:
-        self._cache, self._connection, self._space = cache, cache.connection, cache.keyspace
+        self._cache, self._runner, self._space = cache, cache.runner, cache.keyspace
         self._stored, self._context = self._space.name(key, version)
-        self._name = (self._connection, self._stored)
+        self._name = (cache.connection, self._stored)
         self._default = default
         self._lifetime = expiry.milliseconds(self._space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout)
         self._protection = protection
@@ -194,7 +194,7 @@ class GetOrSet:
             return
         name = self._space.aside("lease", self._stored)
         try:
-            yield Run(self._connection, leases.release(self._space.capabilities, name, token))
+            yield Run(self._runner, leases.release(self._space.capabilities, name, token))
         except IGNORABLE as error:
             logger.debug("A lease was not released (%s); it ends by itself.", type(error).__name__)
 
@@ -249,11 +249,13 @@ class GetOrSet:
         return (self._lifetime is None or self._lifetime > 0) and all(before.versions.get(tag) for tag in self._tags)
 
     def _storing(self, before: Found, now: Found) -> Operation[bool]:
+        assert now.stored is not None
+        if not self._space.admits(now.stored, self._stored):
+            return Operation((("DEL", self._stored),), lambda replies: only(replies) is not None, replay_safe=True)
         lifetime = () if self._lifetime is None else ("PX", str(self._lifetime))
         storing = lookups.store(self._space, self._stored, before, now, lifetime)
         if not self._protection.grace or self._lifetime is None:
             return storing
-        assert now.stored is not None
         until = self._lifetime + math.ceil(self._protection.grace * 1000)
         copying = "SET", self._copy_name(), now.stored, "PX", str(min(until, expiry.LONGEST))
         return lookups.beside(storing, copying)
@@ -270,7 +272,7 @@ class GetOrSet:
 
     def _ask(self, operation: Operation[Any], instead: Any) -> Flow:
         try:
-            return (yield Run(self._connection, operation))
+            return (yield Run(self._runner, operation))
         except IGNORABLE as error:
             return self._cache.fall_back(error, lambda: instead, (), {})
 

@@ -26,8 +26,7 @@ def twin(
     """
     Return the synchronous and the asynchronous method of a cache that run the operation ``build`` makes.
 
-    Both run it on the cache's connection, or through the ``client`` they are given, and both heed
-    ``IGNORE_EXCEPTIONS``. An operation without commands knows its result and is not run.
+    Both run it on the cache's runner, or through the ``client`` they are given, and both heed ``ON_FAILURE``. An operation without commands knows its result and is not run.
     """
     name = build.__name__
     fallback = FALLBACKS[name]
@@ -38,7 +37,7 @@ def twin(
             operation = build(self.keyspace, *args, **kwargs)
             if (kwargs or len(args) > place) and (client := _client(args, kwargs, place)) is not None:
                 return through(client, operation)
-            return self.connection.run(operation) if operation.commands else operation.parse([])
+            return self.runner.run(operation) if operation.commands else operation.parse([])
         except IGNORABLE as error:
             return self.fall_back(error, fallback, args, kwargs)
 
@@ -47,7 +46,7 @@ def twin(
             operation = build(self.keyspace, *args, **kwargs)
             if (kwargs or len(args) > place) and (client := _client(args, kwargs, place)) is not None:
                 return through(client, operation)
-            return await self.connection.arun(operation) if operation.commands else operation.parse([])
+            return await self.runner.arun(operation) if operation.commands else operation.parse([])
         except IGNORABLE as error:
             return self.fall_back(error, fallback, args, kwargs)
 

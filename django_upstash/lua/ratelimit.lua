@@ -31,7 +31,7 @@ end
 local function sliding(text, cost, limit, width)
   local OLDEST = 50
   local counts, used, newest = {}, 0, floor(now / width)
-  local stored = text and tonumber(text:match('^s(%d+)'))
+  local stored = text and tonumber(text:match('^s(%d+)[ %d]*$'))
   if stored and stored - newest <= OLDEST then
     newest = math.max(newest, stored)
     local age = newest - stored

@@ -15,6 +15,7 @@ from django_upstash.ratelimit.policies import MICROSECONDS, SUB_BUCKETS, Terms
 
 _COUNTED = 10**9
 _MOST_DIGITS = 20
+_RING = re.compile(r"s(\d+)([ \d]*)", re.ASCII)
 _BUCKET = re.compile(r"b(\d+) (\d+) (\d+)", re.ASCII)
 _LEASE = re.compile(r"([A-Za-z]\w*) (\d+)", re.ASCII)
 
@@ -87,11 +88,11 @@ def _sliding(text: str, cost: int, now: int, lease: str, limit: int, width: int,
 def _ring(text: str, newest: int) -> tuple[int, list[int]]:
     """Return the number of the newest part and the counts of all parts, by their age."""
     empty = [0] * (SUB_BUCKETS + 1)
-    first, *stored = text.split(" ")
-    if not (first[:1] == "s" and first[1:].isdigit()) or int(first[1:]) - newest > SUB_BUCKETS:
+    match = _RING.fullmatch(text)
+    if match is None or int(match[1]) - newest > SUB_BUCKETS:
         return newest, empty
-    newest = max(newest, int(first[1:]))
-    shifted = empty[: newest - int(first[1:])] + [int(count) for count in stored]
+    newest = max(newest, int(match[1]))
+    shifted = empty[: newest - int(match[1])] + [int(count) for count in match[2].split()]
     return newest, (shifted + empty)[: SUB_BUCKETS + 1]
 
 

@@ -70,7 +70,7 @@ class Inquiry:
                 memory.outage.failed(server.base.settings.safe_url, error)
         now = memory.clock.now() if memory.clock.is_known else int(time.time() * MICROSECONDS)
         judged, policies = self._judge(memory.rules(self.limiter.tenant), now)
-        return judged or self._fall_back(memory, policies, now)
+        return self._fall_back(memory, policies, now) if judged is None else judged
 
     def _learn(self) -> Operation[Decision]:
         """Ask for the time first, and for the rules, which are due as well."""
@@ -89,7 +89,7 @@ class Inquiry:
         now = memory.clock.now()
         judged, policies = self._judge(book, now)
         if book is None or not book.is_due:
-            found = judged or self._known(policies, now)
+            found = self._known(policies, now) if judged is None else judged
             if found is not None:
                 return found
         return self._ask(book, judged, policies, now)
@@ -105,14 +105,17 @@ class Inquiry:
             return Decision(False, Reason.COST_ABOVE_LIMIT, self.cost, never)
         find = self._memory.denials.find
         found = [find(key, policy, self.cost, now) for key, policy in zip(self.keys, policies, strict=True)]
-        refusing = tuple(outcome for outcome in found if outcome is not None)
-        return Decision(False, Reason.LIMITED, self.cost, refusing) if refusing else None
+        if not any(found):
+            return None
+        said = {outcome.policy: outcome for refusal in found if refusal for outcome in refusal[1] if outcome.allowed}
+        outcomes = [refusal[0] if refusal else said.get(policy) for refusal, policy in zip(found, policies, strict=True)]
+        return Decision(False, Reason.LIMITED, self.cost, tuple(outcome for outcome in outcomes if outcome is not None))
 
     def _ask(
         self, book: RuleBook | None, judged: Decision | None, policies: Sequence[Policy], now: int
     ) -> Operation[Decision]:
         """Return the operation that asks the server, and learns what is due on the same way."""
-        decided = judged or self._hopeless(policies, now)
+        decided = self._hopeless(policies, now) if judged is None else judged
         attempt = self._attempt(policies, now)
         asking: Operation[Any] = Operation((), lambda _: decided)
         if decided is None:
@@ -135,7 +138,7 @@ class Inquiry:
     def _answered(self, found: Answer, attempt: Attempt) -> Decision:
         for key, outcome in zip(self.keys, found.outcomes, strict=True):
             if not outcome.allowed:
-                self._memory.denials.add(key, outcome, self.cost, attempt.now)
+                self._memory.denials.add(key, outcome, self.cost, attempt.now, found.outcomes)
         reason = Reason.WITHIN_LIMITS if found.granted else Reason.LIMITED
         lease = self.lease if found.granted and self.charges else None
         return Decision(found.granted, reason, self.cost, found.outcomes, lease=lease or None)

@@ -181,7 +181,7 @@ class RateLimiter:
 
     def _write_statistics(self) -> Operation[Any]:
         """Write what this process has counted and not yet written, as before it ends."""
-        memory, capabilities = self.server.memory, self.server.base.capabilities
+        memory, capabilities = self.server.memory, self.server.connection.capabilities
 
         def write(now: int) -> Any:
             return memory.tallies.writing(self.tenant, capabilities, now)

@@ -50,6 +50,7 @@ class Denial(NamedTuple):
     retry_at: int
     reset_at: int
     remaining: int
+    beside: tuple[Outcome, ...]  # what the other policies said at that time
 
 
 class Denials:
@@ -67,22 +68,22 @@ class Denials:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def find(self, key: str, policy: Policy, cost: int, now: int) -> Outcome | None:
-        """Return the policy's refusal as of now, where it is known to last."""
+    def find(self, key: str, policy: Policy, cost: int, now: int) -> tuple[Outcome, tuple[Outcome, ...]] | None:
+        """Return the policy's refusal as of now, where it is known to last, and what others said beside it."""
         known = self._by_key.get(key)
         denial = known and known.get((policy.algorithm, policy.limit, policy.window, cost))
         if not denial or denial.known_until <= now:
             return None
         retry, reset = (denial.retry_at - now) / MICROSECONDS, (denial.reset_at - now) / MICROSECONDS
-        return Outcome(policy, False, denial.remaining, retry, reset)
+        return Outcome(policy, False, denial.remaining, retry, reset), denial.beside
 
-    def add(self, key: str, outcome: Outcome, cost: int, now: int) -> None:
+    def add(self, key: str, outcome: Outcome, cost: int, now: int, beside: tuple[Outcome, ...] = ()) -> None:
         policy = outcome.policy
         if outcome.retry_after is None or policy.algorithm == "leases":
             return  # a lease may be released at any time
         retry_at = now + round(outcome.retry_after * MICROSECONDS)
         reset_at = now + round(outcome.reset_after * MICROSECONDS)
-        denial = Denial(min(retry_at, now + LONGEST_DENIAL), retry_at, reset_at, outcome.remaining)
+        denial = Denial(min(retry_at, now + LONGEST_DENIAL), retry_at, reset_at, outcome.remaining, beside)
         known = {rule: other for rule, other in self._by_key.get(key, {}).items() if other.known_until > now}
         rule = (policy.algorithm, policy.limit, policy.window, cost)
         self._by_key.remember(key, {**known, rule: denial} if len(known) < _MOST_RULES else {rule: denial})

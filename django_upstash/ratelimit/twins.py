@@ -61,11 +61,11 @@ def managing(build: Build[P, Operation[R]]) -> tuple[Method[P, R], AsyncMethod[P
 
     def method(self: RateLimiter, /, *args: P.args, **kwargs: P.kwargs) -> R:
         operation = build(self, *args, **kwargs)
-        return self.server.base.run(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
+        return self.server.connection.run(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
 
     async def amethod(self: RateLimiter, /, *args: P.args, **kwargs: P.kwargs) -> R:
         operation = build(self, *args, **kwargs)
-        return await self.server.base.arun(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
+        return await self.server.connection.arun(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
 
     _name(build, method, amethod)
     return method, amethod

@@ -110,15 +110,16 @@ class PooledRoute(Route, Generic[W, Answer]):
 
     def _acquire(self, deadline: float, verify: bool) -> W:
         """Return an open wire. Opening may be tried again, for nothing has been sent yet."""
-        for retries_left in range(self.settings.retries, -1, -1):
+        retries = self.settings.retries
+        while True:
             try:
                 return self._pool.acquire(verify=verify)
             except (TimeoutError, AuthenticationError, MaxConnectionsError):
                 raise
             except ConnectionError:
-                if not retries_left or monotonic() >= deadline:
+                if retries <= 0 or monotonic() >= deadline:
                     raise
-        raise AssertionError("unreachable")
+                retries -= 1
 
 
 def may_repeat(

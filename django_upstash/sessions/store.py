@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,6 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.dispatch import receiver
-from django.utils.crypto import get_random_string
 
 from django_upstash import conf
 from django_upstash.exceptions import ResponseError, SessionUnavailableError, UpstashError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # Of n that write one session at the same time, one succeeds in each round.
 _MERGE_ATTEMPTS = 100
 _LONGEST_USER_AGENT = 250
+_KEY_LENGTH = 32
+_NUMBER_OF_KEYS = len(VALID_KEY_CHARS) ** _KEY_LENGTH
 OWNER = "_auth_user_id"  # where django.contrib.auth keeps the user's id
 _GONE = "The session was removed by another request; the user may have logged out in the meantime."
 security_logger = logging.getLogger("django.security.SuspiciousSession")
@@ -94,7 +96,7 @@ class SessionStore(SessionBase):
 
     def _get_new_session_key(self) -> str:
         # 165 random bits: looking whether they are in use would be a command for nothing, and SET NX looks anyway.
-        return get_random_string(32, VALID_KEY_CHARS)
+        return random_key()
 
     async def _aget_new_session_key(self) -> str:
         return self._get_new_session_key()
@@ -346,6 +348,15 @@ class SessionStore(SessionBase):
     async def aclear_expired(cls) -> None:
         """Do as ``clear_expired`` does, awaited."""
         await people.atrim_indexes()
+
+
+def random_key() -> str:
+    """Return an id like Django's: as random, and made of one read of the system's randomness, not one a character."""
+    number, characters = secrets.randbelow(_NUMBER_OF_KEYS), []
+    for _ in range(_KEY_LENGTH):
+        number, place = divmod(number, len(VALID_KEY_CHARS))
+        characters.append(VALID_KEY_CHARS[place])
+    return "".join(characters)
 
 
 def _log_rejected(reason: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from django_upstash.cache.flights import Party, flights
+from django_upstash.cache.flights import LEAD, Party, flights
 from tests.cache.conftest import OpenCache
 
 pytestmark = pytest.mark.matrix
@@ -185,7 +185,7 @@ def test_context__is_each_callers_own(shop: Any) -> None:
         return await shop.aget_or_set(name, lambda: who.get())
 
     async def main() -> list[Any]:
-        return await asyncio.gather(ask("ann"), ask("bob"))
+        return list(await asyncio.gather(ask("ann"), ask("bob")))
 
     assert asyncio.run(main()) == ["ann", "bob"]
 
@@ -264,3 +264,14 @@ def test_fork__in_the_midst_of_a_flight(shop: Any) -> None:
 
 def _compute_in_child(shop: Any) -> None:
     os._exit(0 if shop.get_or_set("k", lambda: "child's") == "child's" else 1)
+
+
+def test_lead__given_to_one_who_has_left_goes_to_the_next() -> None:
+    with flights.visit("name") as flight:
+        assert flights.join(flight, 0, Party()) is LEAD
+        leaving, staying = (flights.join(flight, 0, Party()) for _ in range(2))
+        flights.pass_on(flight)
+        assert leaving.future.result(HANGING) is LEAD
+        assert not staying.future.done()
+        flights.leave(flight, leaving)
+        assert staying.future.result(HANGING) is LEAD
