@@ -23,7 +23,7 @@ class Availability:
     """
 
     def __init__(self, pause: float = PAUSE, clock: Callable[[], float] = perf_counter) -> None:
-        self._pause = pause
+        self.pause = pause
         self._clock = clock
         self._lock = threading.Lock()
         self._next_try = 0.0
@@ -44,7 +44,7 @@ class Availability:
             # What was sent before the server came back says nothing about now.
             if self.is_up and started >= self._returned_at:
                 self.is_up = False
-                self._next_try = self._clock() + self._pause
+                self._next_try = self._clock() + self.pause
 
     def answered(self) -> None:
         """Learn that the server has answered."""
@@ -63,5 +63,5 @@ class Availability:
             now = self._clock()
             if self.is_up or now < self._next_try:
                 return self.is_up
-            self._next_try = now + self._pause
+            self._next_try = now + self.pause
             return True

@@ -29,7 +29,7 @@ from django_upstash.conf import CACHE_BACKEND, DEFAULT_ALIAS, SESSION_ENGINE, Co
 from django_upstash.session_settings import encryption_key
 from django_upstash.validation import LONGEST_TIMEOUT, ROUTE_BY_SCHEME
 
-__all__ = ["EnvironmentSettings", "caches_from_env", "config_from_env", "session_engine_from_env", "sessions_from_env"]
+__all__ = ["EnvironmentSettings", "caches_from_env", "config_from_env", "ratelimit_from_env", "session_engine_from_env", "sessions_from_env"]
 
 LOCAL_SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 LOCAL_CACHE_BACKEND = "django.core.cache.backends.locmem.LocMemCache"
@@ -123,6 +123,18 @@ def sessions_from_env(environ: Environment = os.environ, **entry: Any) -> dict[s
     """Return ``UPSTASH_SESSIONS`` for ``settings.py``: ``entry``, and the keys of ``TOKEN_ENCRYPTION_KEY``."""
     keys = EnvironmentSettings.from_env(environ).token_encryption_keys
     return {**entry, "ENCRYPTION_KEYS": list(keys)}
+
+
+def ratelimit_from_env(environ: Environment = os.environ, **entry: Any) -> dict[str, Any]:
+    """
+    Return ``UPSTASH_RATELIMIT`` for ``settings.py``: whether limits apply, and the rate and burst of the default policy.
+
+    ``entry`` is what it shall have besides, such as ``ON_FAILURE``.
+    """
+    found = EnvironmentSettings.from_env(environ)
+    numbers = {"REQUESTS_PER_MINUTE": found.rate_limit_requests_per_minute, "BURST_SIZE": found.rate_limit_burst_size}
+    given = {name: number for name, number in numbers.items() if number is not None}
+    return {"ENABLED": found.rate_limit_enabled, **given, **entry}
 
 
 def _cache(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def twin(
     """
     Return the synchronous and the asynchronous method of a cache that run the operation ``build`` makes.
 
-    Both run it on the cache's runner, or through the ``client`` they are given, and both heed ``ON_FAILURE``. An operation without commands knows its result and is not run.
+    Both run it on the cache's runner, or through the ``client`` they are given, and both heed ``ON_FAILURE``. An
+    operation without commands knows its result and is not run.
     """
     name = build.__name__
     fallback = FALLBACKS[name]

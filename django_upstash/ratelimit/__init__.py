@@ -17,6 +17,7 @@ from django_upstash.ratelimit.policies import (
     Quota,
     SlidingWindow,
     TokenBucket,
+    default_policy,
 )
 from django_upstash.ratelimit.rates import Rate, parse_rate
 from django_upstash.ratelimit.signals import limited, unavailable
@@ -34,6 +35,7 @@ __all__ = [
     "Reason",
     "SlidingWindow",
     "TokenBucket",
+    "default_policy",
     "limited",
     "parse_rate",
     "unavailable",

@@ -49,8 +49,6 @@ class Inquiry:
             return self._unlimited(Reason.DISABLED, self.limiter.policies)
         self._server = self.limiter.server
         self._memory = self._server.memory
-        if self._memory.outage.is_on:
-            raise ConnectionError("The server was away a moment ago.")
         return self._decide() if self._memory.clock.is_known else self._learn()
 
     def succeeded(self) -> None:
@@ -66,14 +64,14 @@ class Inquiry:
             memory.outage.failed("Redis", error)
         else:
             memory = server.memory
-            if not memory.outage.is_on:
-                memory.outage.failed(server.base.settings.safe_url, error)
+            memory.outage.failed(server.base.settings.safe_url, error)
         now = memory.clock.now() if memory.clock.is_known else int(time.time() * MICROSECONDS)
         judged, policies = self._judge(memory.rules(self.limiter.tenant), now)
         return self._fall_back(memory, policies, now) if judged is None else judged
 
     def _learn(self) -> Operation[Decision]:
         """Ask for the time first, and for the rules, which are due as well."""
+        self._check_availability()
         commands, take = self._passengers(self._book(), time_too=True)
 
         def parse(replies: list[Reply]) -> Any:
@@ -92,7 +90,12 @@ class Inquiry:
             found = self._known(policies, now) if judged is None else judged
             if found is not None:
                 return found
+        self._check_availability()
         return self._ask(book, judged, policies, now)
+
+    def _check_availability(self) -> None:
+        if not self._server.connection.availability.may_ask():
+            raise ConnectionError("The server did not answer a moment ago.")
 
     def _known(self, policies: Sequence[Policy], now: int) -> Decision | None:
         """Return the denial that this process knows to last, or that needs no server."""
@@ -108,7 +111,9 @@ class Inquiry:
         if not any(found):
             return None
         said = {outcome.policy: outcome for refusal in found if refusal for outcome in refusal[1] if outcome.allowed}
-        outcomes = [refusal[0] if refusal else said.get(policy) for refusal, policy in zip(found, policies, strict=True)]
+        outcomes = [
+            refusal[0] if refusal else said.get(policy) for refusal, policy in zip(found, policies, strict=True)
+        ]
         return Decision(False, Reason.LIMITED, self.cost, tuple(outcome for outcome in outcomes if outcome is not None))
 
     def _ask(

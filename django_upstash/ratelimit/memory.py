@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable
 from threading import Lock
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from django_upstash.ratelimit.clock import ServerClock
@@ -25,7 +23,6 @@ logger = logging.getLogger("django_upstash.ratelimit")
 
 MOST_REMEMBERED = 10_000
 LONGEST_DENIAL = 5 * MICROSECONDS
-_PAUSE = 1.0
 
 
 class Bounded(dict[str, Value]):
@@ -96,26 +93,19 @@ _MOST_RULES = 8
 
 
 class Outage:
-    """Whether the server is worth asking: for a second after a failure it is not."""
+    """Whether decisions are made without the server at present: one line in the log for each change."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
-        self._until = float("-inf")
-        self._is_away = False
-
-    @property
-    def is_on(self) -> bool:
-        return self._is_away and self._clock() < self._until
+    def __init__(self) -> None:
+        self._is_on = False
 
     def failed(self, server: str, error: Exception) -> None:
-        self._until = self._clock() + _PAUSE
-        if not self._is_away:
-            self._is_away = True
+        if not self._is_on:
+            self._is_on = True
             logger.warning("Rate limits are decided without %s: %s", server, error)
 
     def succeeded(self, server: str) -> None:
-        if self._is_away:
-            self._is_away = False
+        if self._is_on:
+            self._is_on = False
             logger.warning("Rate limits are decided by %s again.", server)
 
 

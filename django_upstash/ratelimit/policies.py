@@ -18,6 +18,7 @@ from functools import lru_cache
 from math import gcd
 from typing import ClassVar, Literal, TypeAlias
 
+from django_upstash import conf
 from django_upstash.ratelimit.calendar import Unit, period_around, zone
 from django_upstash.ratelimit.rates import LONGEST_PERIOD, check_limit, parse_rate, shown
 
@@ -56,7 +57,7 @@ class Policy(ABC):
 
     def limited_to(self, limit: int) -> Policy:
         """Return the same policy with another limit."""
-        return _with_limit(self, limit)
+        return self if limit == self.limit else _with_limit(self, limit)
 
     def _set(self, limit: int, window: int) -> None:
         if not (self.scope and isinstance(self.scope, str)):
@@ -163,6 +164,14 @@ class Concurrency(Policy):
 
     def terms(self, now: int) -> Terms:
         return "leases", self.limit, int(self.lease * MICROSECONDS), 0, 0
+
+
+def default_policy() -> TokenBucket | None:
+    """Return the policy of ``REQUESTS_PER_MINUTE`` and ``BURST_SIZE``, or None where the settings name no rate."""
+    settings = conf.ratelimit_settings()
+    if settings.requests_per_minute is None:
+        return None
+    return TokenBucket(f"{settings.requests_per_minute}/min", burst=settings.burst_size)
 
 
 @lru_cache(maxsize=1024)

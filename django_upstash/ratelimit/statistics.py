@@ -7,6 +7,7 @@ was denied most. It is written in the round trip of a decision, once in thirty d
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
@@ -29,6 +30,7 @@ MOST_IDENTITIES = 50
 _FEWEST, _MANY, _SECONDS = 30, 300, 10.0
 _MOST_NAMES = 2000
 _ALLOWED, _DENIED, _TOP = "allowed", "denied", "top"
+_LINE = re.compile(r"^(allowed|denied|top)/([^/\s]+)(?:/(\S+))? (\d{1,15})$", re.ASCII | re.MULTILINE)
 
 
 @dataclass
@@ -130,15 +132,12 @@ def _key(tenant: str, start: int) -> str:
 
 def _parsed(start: int, text: str) -> list[ScopeStatistics]:
     scopes: dict[str, ScopeStatistics] = {}
-    for line in text.splitlines():
-        name, _, count = line.rpartition(" ")
-        kind, _, rest = name.partition("/")
-        scope, _, identity = rest.partition("/")
+    for kind, scope, identity, count in _LINE.findall(text):
         found = scopes.setdefault(scope, ScopeStatistics(unquote(scope), start))
         if kind == _ALLOWED:
             found.allowed += int(count)
         elif kind == _DENIED:
             found.denied += int(count)
-        elif kind == _TOP:
+        else:
             found.top_denied[identity] = int(count)
     return list(scopes.values())

@@ -173,8 +173,9 @@ class SessionStore(SessionBase):
         self._session_cache = data
         if not (yield from self._write(operations.create)):
             return self._opened((yield self._space.run(operations.read(self._name))))
-        if (yield old.exists()):
-            yield old.delete()
+        was_there_still: bool = yield old.exists()
+        yield old.delete()
+        if was_there_still:
             return data
         yield self._space.run(self._removing(self.session_key or ""))
         self._begin_anew()

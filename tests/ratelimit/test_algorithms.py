@@ -21,6 +21,7 @@ from django_upstash.ratelimit.policies import (
     SlidingWindow,
     TokenBucket,
 )
+from django_upstash.ratelimit.rates import parse_rate
 from tests.servers import Server
 
 SECOND = 1_000_000
@@ -126,7 +127,7 @@ def poisson(chance: random.Random, number: int, mean: float) -> list[int]:
 
 
 def bursts(chance: random.Random, number: int, mean: float) -> list[int]:
-    now, arrivals = float(BEGINNING), []
+    now, arrivals = float(BEGINNING), list[int]()
     while len(arrivals) < number:
         now += chance.expovariate(1 / (mean * 40))
         arrivals += sorted(int(now + chance.random() * mean * 10) for _ in range(chance.randrange(1, 80)))
@@ -141,9 +142,7 @@ TRAFFIC: dict[str, Callable[[random.Random, int, float], list[int]]] = {"poisson
 @pytest.mark.parametrize(
     "number", [20_000, pytest.param(1_000_000, marks=[pytest.mark.slow], id="million")], ids=["sample", "million"]
 )
-def test_sliding_window__is_never_exceeded_and_wastes_little(
-    traffic: str, rate: str, mean: float, number: int
-) -> None:
+def test_sliding_window__is_never_exceeded_and_wastes_little(traffic: str, rate: str, mean: float, number: int) -> None:
     policy = SlidingWindow(rate)
     arrivals = TRAFFIC[traffic](random.Random(42), number, mean * SECOND)
     passed = admitted(policy, arrivals)
@@ -167,7 +166,9 @@ def test_sliding_window__script_is_never_exceeded() -> None:
 def test_token_bucket__is_exact(rate: str, burst: int, number: int) -> None:
     """Against the definition, in fractions."""
     policy = TokenBucket(rate, burst=burst)
-    limit, seconds = (int(part) for part in (rate.split("/")[0], {"s": 1, "min": 60, "h": 3600, "day": 86400}[rate.split("/")[1]]))
+    limit, seconds = (
+        int(part) for part in (rate.split("/")[0], {"s": 1, "min": 60, "h": 3600, "day": 86400}[rate.split("/")[1]])
+    )
     per_microsecond = Fraction(limit, seconds * SECOND)
     arrivals = poisson(random.Random(3), number, float(1 / per_microsecond) * 0.8)
     tokens, last, expected = Fraction(burst), arrivals[0], []

@@ -15,7 +15,7 @@ from tests.ratelimit.conftest import MakeLimiter
 from tests.servers import Server
 
 DIGEST = re.compile(r"[0-9a-f]{32}")
-HOSTILE = ["", " ", "x" * 10_240, "user:1:2", "user:*", "é\u202e😀", "\ud800", "\udcff", "a\x00b", "user:1\r\n", "%3A", "::"]
+UNREADABLE = ["", " ", "x" * 10_240, "user:1:2", "user:*", "é\u202e😀", "\ud800", "\udcff", "a\x00b", "user:1\r\n"]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,9 @@ def test_stored_identity__users_and_addresses_are_readable(identity: str, stored
     assert stored_identity(identity) == stored
 
 
-@pytest.mark.parametrize("identity", ["ann@example.com", "sk_live_4242", "session", "user:ann@example.com", *HOSTILE[:-1]])
+@pytest.mark.parametrize(
+    "identity", ["ann@example.com", "sk_live_4242", "session", "user:ann@example.com", *UNREADABLE]
+)
 def test_stored_identity__everything_else_is_a_digest(identity: str) -> None:
     assert DIGEST.fullmatch(stored_identity(identity))
 
@@ -66,7 +68,7 @@ def test_key_prefix__encodes_each_part() -> None:
     assert family_key("rules", "shop:1") == "ratelimit-rules:shop%3A1"
 
 
-@pytest.mark.parametrize("identity", HOSTILE)
+@pytest.mark.parametrize("identity", [*UNREADABLE, "::"])
 def test_hit__limits_every_identity(open_limiter: MakeLimiter, valkey: Server, identity: str) -> None:
     limiter = open_limiter([FixedWindow("1/h", scope="window"), SlidingWindow("1/h", scope="\ud800 ring")])
     assert [limiter.hit(identity).allowed for _ in range(2)] == [True, False]

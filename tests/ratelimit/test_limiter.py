@@ -274,7 +274,11 @@ def test_shadow__counts_and_lets_pass(open_limiter: MakeLimiter) -> None:
         decisions = [open_limiter(FixedWindow("1/h"), shadow=True).hit("user:1") for _ in range(3)]
     finally:
         limited.disconnect(note)
-    assert [(decision.allowed, decision.shadowed) for decision in decisions] == [(True, False), (True, True), (True, True)]
+    assert [(decision.allowed, decision.shadowed) for decision in decisions] == [
+        (True, False),
+        (True, True),
+        (True, True),
+    ]
     assert [decision.allowed for decision in denied] == [False, False]
 
 

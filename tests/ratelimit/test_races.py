@@ -33,7 +33,8 @@ from django.conf import settings
 entry, algorithm, limit, skew, threads = json.loads(sys.argv[1])
 real = time.time
 time.time = lambda: real() + skew
-settings.configure(SECRET_KEY="x", UPSTASH={"default": entry}, UPSTASH_RATELIMIT={"TIMEOUT": 60, "ON_FAILURE": "closed"})
+options = {"TIMEOUT": 60, "ON_FAILURE": "closed"}
+settings.configure(SECRET_KEY="x", UPSTASH={"default": entry}, UPSTASH_RATELIMIT=options)
 django.setup()
 from django_upstash.ratelimit import FixedWindow, RateLimiter, SlidingWindow, TokenBucket
 policy = {"window": FixedWindow, "sliding": SlidingWindow, "bucket": TokenBucket}[algorithm]

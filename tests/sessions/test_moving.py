@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.test import AsyncClient, Client
 
 from django_upstash.sessions import SessionStore, sessions_for
@@ -129,6 +130,21 @@ def test_logout__is_final_at_every_step_of_the_moving(engine: str, old: Any, ope
     assert not in_old(engine).exists(old.session_key)
     if was_interrupted:
         assert SessionStore(old.session_key).load() == {}
+
+
+@pytest.mark.parametrize("driver", ["sync"])
+@pytest.mark.parametrize("engine", [ENGINES[1]], indirect=True)
+def test_logout__is_final_where_a_late_reader_refills_the_old_cache(engine: str, old: Any, open_session: Open) -> None:
+    def log_out() -> None:
+        data = in_old(engine, old.session_key).load()
+        SessionStore(old.session_key).flush()
+        caches["default"].set(old.cache_key, data)
+
+    session = type("Late", (Interrupted,), {"step": 2, "interruption": staticmethod(log_out)})(old.session_key)
+    session.load()
+    assert not SessionStore().exists(old.session_key)
+    assert SessionStore(old.session_key).load() == {}
+    assert caches["default"].get(old.cache_key) is None
 
 
 @pytest.mark.parametrize("driver", ["sync"])

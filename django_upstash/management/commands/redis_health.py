@@ -14,6 +14,7 @@ from django_upstash.inspection.report import Status
 from django_upstash.inspection.sections.base import HEALTHY, UNUSABLE, Outcome, Output, Section, UsageError
 from django_upstash.inspection.sections.key import KeySection
 from django_upstash.inspection.sections.keys import KeysSection
+from django_upstash.inspection.sections.limits import LimitsSection
 from django_upstash.inspection.sections.overview import Overview
 from django_upstash.inspection.sections.sessions import SessionsSection
 
@@ -21,7 +22,7 @@ from django_upstash.inspection.sections.sessions import SessionsSection
 def sections() -> dict[str, Section]:
     """Return the sections by the word that calls each; the overview has none."""
     overview = Overview(is_deployed=not conf.embedded_allowed())
-    found: list[Section] = [overview, KeysSection(), KeySection(), SessionsSection()]
+    found: list[Section] = [overview, KeysSection(), KeySection(), SessionsSection(), LimitsSection()]
     return {section.name: section for section in found}
 
 

@@ -1,0 +1,402 @@
+"""An outage that nobody notices: answered by this process, found to be over within a second, and nothing comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+
+from django_upstash.cache import stand_in
+from django_upstash.cache.outages import outages
+from django_upstash.local import LocalServer
+from django_upstash.signals import backend_changed
+from tests.cache.conftest import OpenCache
+from tests.servers import Server
+from tests.wire import FaultProxy
+
+pytestmark = pytest.mark.matrix
+
+PAUSE = 0.05
+LOCAL = {"ON_FAILURE": "local"}
+
+
+@pytest.fixture(params=["native", "rest"])
+def route(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def proxy(route: str, valkey: Server, local_server: LocalServer) -> Iterator[FaultProxy]:
+    with FaultProxy(valkey.port if route == "native" else int(local_server.url.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def timeout() -> float:
+    return 0.3
+
+
+@pytest.fixture
+def upstash(
+    upstash: dict[str, Any], proxy: FaultProxy, route: str, timeout: float, settings: Any
+) -> Iterator[dict[str, Any]]:
+    url = proxy.url if route == "native" else f"http://127.0.0.1:{proxy.port}"
+    upstash[route] = {**upstash[route], "URL": url, "TIMEOUT": timeout, "RETRIES": 0}
+    settings.UPSTASH = {**upstash}
+    yield upstash
+    proxy.heal()
+
+
+@pytest.fixture
+def cut(proxy: FaultProxy) -> Callable[[], None]:
+    """Return what takes the server away at once, so that no test waits for a timeout."""
+
+    def cut() -> None:
+        proxy.refuse()
+        proxy.sever()
+
+    return cut
+
+
+@pytest.fixture
+def cache(open_cache: OpenCache) -> Any:
+    cache = open_cache(KEY_PREFIX="shop", OPTIONS=LOCAL)
+    cache.connection.availability.pause = PAUSE
+    cache.set("warm", 1)
+    return cache
+
+
+def wait_until_back(cache: Any) -> None:
+    deadline = time.monotonic() + 20
+    while cache.backend_in_use != "server" and time.monotonic() < deadline:
+        cache.get("warm")
+        time.sleep(PAUSE / 5)
+    assert cache.backend_in_use == "server"
+
+
+def test_outage__is_answered_here(cache: Any, cut: Callable[[], None]) -> None:
+    cache.set("k", "server's")
+    cut()
+    assert cache.get("k", "none") == "none"
+    assert cache.backend_in_use == "local"
+    assert cache.set("k", ["local"]) is True
+    assert cache.get("k") == ["local"]
+    cache.get("k").append("changed by a caller")
+    assert cache.get("k") == ["local"]
+    assert cache.add("k", 1) is False
+    assert cache.get_or_set("computed", lambda: "once") == "once"
+    assert cache.get_many(["k", "computed", "missing"]) == {"k": ["local"], "computed": "once"}
+
+
+def test_outage__nothing_leaks_and_nothing_older_comes_back(
+    cache: Any, cut: Callable[[], None], proxy: FaultProxy, bystander: redis.Redis
+) -> None:
+    cache.set_many({"set": "old", "deleted": "old", "expired": "old", "moved": "old", "kept": "old"}, None)
+    cut()
+    cache.set("set", "local")
+    cache.delete("deleted")
+    cache.set("expired", "local", 0)
+    cache.set("new", "local")
+    proxy.heal()
+    wait_until_back(cache)
+    assert cache.get_many(["set", "deleted", "expired", "new", "moved", "kept"]) == {"moved": "old", "kept": "old"}
+    assert sorted(bystander.keys("shop:*")) == [b"shop:1:kept", b"shop:1:moved", b"shop:1:warm"]
+
+
+def test_outage__counters_and_versions(cache: Any, cut: Callable[[], None], proxy: FaultProxy) -> None:
+    cache.set("n", 5, None)
+    cut()
+    with pytest.raises(ValueError, match="not found"):
+        cache.incr("n")
+    cache.set("m", 5, None)
+    assert (cache.incr("m", 2), cache.decr("m")) == (7, 6)
+    assert cache.incr_version("m") == 2
+    assert cache.get("m", version=2) == 6
+    proxy.heal()
+    wait_until_back(cache)
+    # What was not counted here either is as it was.
+    assert cache.get("n") == 5
+    assert cache.get("m") is None
+    assert cache.get("m", version=2) is None
+
+
+@pytest.mark.parametrize("sweep", ["clear", "delete_pattern"])
+def test_outage__what_removes_unknown_keys_clears_the_prefix(
+    cache: Any, cut: Callable[[], None], proxy: FaultProxy, bystander: redis.Redis, sweep: str
+) -> None:
+    bystander.set("other", "stays")
+    cache.set("k", "old")
+    cut()
+    cache.set("l", "local")
+    getattr(cache, sweep)(*(["l*"] if sweep == "delete_pattern" else []))
+    assert cache.get("l") is None
+    proxy.heal()
+    wait_until_back(cache)
+    assert cache.get("k") is None
+    assert bystander.keys("*") == [b"other"]
+
+
+def test_outage__too_many_changes_clear_the_prefix(
+    cache: Any, cut: Callable[[], None], proxy: FaultProxy, bystander: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    bystander.set("other", "stays")
+    cut()
+    cache.set_many({f"k{number}": number for number in range(stand_in.MOST_CHANGES + 1)})
+    (said,) = [record.getMessage() for record in caplog.records if "have changed" in record.getMessage()]
+    assert "the whole prefix is cleared" in said
+    proxy.heal()
+    wait_until_back(cache)
+    assert bystander.keys("*") == [b"other"]
+
+
+def test_outage__signal_and_log_at_each_change(
+    cache: Any, cut: Callable[[], None], proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "django_upstash.cache")
+    seen: list[tuple[str, str, bool]] = []
+
+    def receive(key_prefix: str, backend: str, error: Exception | None, **kwargs: Any) -> None:
+        seen.append((key_prefix, backend, isinstance(error, redis.ConnectionError)))
+        raise ValueError("of a receiver")
+
+    backend_changed.connect(receive)
+    try:
+        cut()
+        for _ in range(3):
+            cache.set("k", "private")
+        proxy.heal()
+        wait_until_back(cache)
+    finally:
+        backend_changed.disconnect(receive)
+    assert seen == [("shop", "local", True), ("shop", "server", False)]
+    assert len([record for record in caplog.records if record.name == "django_upstash.cache"]) == 2
+    assert "private" not in caplog.text
+
+
+def test_outage__is_shared_by_all_cache_objects_of_one_prefix(
+    make_cache: OpenCache, cache: Any, cut: Callable[[], None], route: str
+) -> None:
+    cut()
+    cache.set("k", "local")
+    other = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
+    assert (other.get("k"), other.backend_in_use) == ("local", "local")
+    assert make_cache(route, KEY_PREFIX="blog", OPTIONS=LOCAL).get("k") is None
+
+
+def test_outage__leaves_the_server_alone(cache: Any, cut: Callable[[], None], proxy: FaultProxy) -> None:
+    cache.connection.availability.pause = 1000.0
+    cut()
+    cache.get("k")
+    asked = cache.connection.meter.requests
+    for number in range(50):
+        cache.set(f"k{number}", number)
+        cache.get_or_set(f"k{number}", 1)
+        cache.sadd("s", number)
+    assert cache.connection.meter.requests == asked
+
+
+def test_outage__tags(open_cache: OpenCache, cut: Callable[[], None], proxy: FaultProxy) -> None:
+    cache = open_cache(KEY_PREFIX="shop", OPTIONS={**LOCAL, "TAGS": True})
+    cache.connection.availability.pause = PAUSE
+    cache.set("before", "old", tags=["t"])
+    cut()
+    cache.set("k", "local", tags=["t", "u"])
+    assert cache.get("k") == "local"
+    assert cache.has_key("k") is True
+    cache.invalidate_tags("t")
+    assert cache.get("k") is None
+    assert cache.has_key("k") is False
+    assert cache.add("k", "again") is True
+    proxy.heal()
+    wait_until_back(cache)
+    assert cache.get("before") is None
+
+
+def test_outage__sets_and_hashes_say_what_empty_ones_would(
+    make_cache: OpenCache, route: str, cut: Callable[[], None], proxy: FaultProxy
+) -> None:
+    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
+    cache.connection.availability.pause = PAUSE
+    cache.sadd("s", "m")
+    cut()
+    assert cache.smembers("s") == set()
+    assert cache.backend_in_use == "local"
+    assert cache.sadd("s", "n") == 0
+    proxy.heal()
+    deadline = time.monotonic() + 20
+    while not cache.smembers("s") and time.monotonic() < deadline:
+        time.sleep(PAUSE / 5)
+    assert (cache.smembers("s"), cache.backend_in_use) == ({"m"}, "server")
+
+
+def test_outage__error_of_the_server_is_none(cache: Any, bystander: redis.Redis) -> None:
+    bystander.sadd("shop:1:s", "m")
+    assert cache.get("s", "default") == "default"
+    assert cache.backend_in_use == "server"
+
+
+def test_return__late_failure_does_not_leave_the_server(cache: Any, proxy: FaultProxy) -> None:
+    """What was sent before the server came back, and is lost, is answered here and deleted there."""
+    outage = outages.of(cache.connection, "shop")
+    error = redis.TimeoutError("lost")
+    outage.begin(error, time.perf_counter())
+    sent = time.perf_counter()
+    wait_until_back(cache)
+    cache.set("k", "old")
+    outage.begin(error, sent)
+    assert cache.backend_in_use == "server"
+    assert cache.get("k") == "old"
+
+
+def test_default_policy__leaves_the_server_alone(
+    open_cache: OpenCache, cut: Callable[[], None], proxy: FaultProxy
+) -> None:
+    cache = open_cache(KEY_PREFIX="shop", OPTIONS={"ON_FAILURE": "default"})
+    cache.set("k", "old")
+    cache.connection.availability.pause = 1000.0
+    cut()
+    assert cache.get("k", "default") == "default"
+    assert cache.backend_in_use == "default"
+    asked = cache.connection.meter.requests
+    assert [cache.set("k", 1) for _ in range(20)] == [False] * 20
+    assert cache.get_many(["k"]) == {}
+    assert cache.get_or_set("k", lambda: "computed") == "computed"
+    assert cache.sadd("s", "m") == 0
+    assert cache.connection.meter.requests == asked
+    proxy.heal()
+    cache.connection.availability.pause = 0.0
+    cache.connection.availability.answered()
+    assert cache.get("k") == "old"
+    assert cache.backend_in_use == "server"
+
+
+def test_raise_policy__asks_every_time(open_cache: OpenCache, cut: Callable[[], None], proxy: FaultProxy) -> None:
+    cache = open_cache(KEY_PREFIX="shop")
+    cut()
+    for _ in range(2):
+        with pytest.raises(redis.ConnectionError):
+            cache.get("k")
+    assert cache.backend_in_use == "server"
+    proxy.heal()
+    assert cache.get("k") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_outage__in_a_forked_child(make_cache: OpenCache, route: str, cut: Callable[[], None]) -> None:
+    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
+    cache.connection.availability.pause = 1000.0
+    cut()
+    cache.set("k", "local")
+    with outages.of(cache.connection, "shop")._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if cache.get("k") == "local" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+class Load:
+    """Threads that use a cache without a pause, until they are stopped."""
+
+    def __init__(self, cache: Any, threads: int = 16) -> None:
+        self._cache = cache
+        self._stop = threading.Event()
+        self.errors: list[BaseException] = []
+        self.calls = 0
+        self._pool = ThreadPoolExecutor(threads)
+        self._running = [self._pool.submit(self._run, number) for number in range(threads)]
+
+    def _run(self, number: int) -> None:
+        while not self._stop.is_set():
+            try:
+                self._cache.set(f"k{number}", self.calls)
+                self._cache.get_or_set(f"c{number}", lambda: 1)
+                self._cache.get_many([f"k{number}", "missing"])
+                self._cache.delete(f"c{number}")
+            except BaseException as error:
+                self.errors.append(error)
+            self.calls += 1
+            self._stop.wait(0.005)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+
+
+def outage_under_load(cache: Any, proxy: FaultProxy, bystander: redis.Redis, seconds: float) -> None:
+    in_flight = 16
+    cache.set("deleted", "old")
+    load = Load(cache)
+    try:
+        time.sleep(0.1)
+        proxy.blackhole()
+        failed_before = cache.connection.meter.errors
+        began = time.monotonic()
+        while cache.backend_in_use == "server" and time.monotonic() < began + 20:
+            time.sleep(0.01)
+        cache.delete("deleted")
+        calls = load.calls
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        assert load.calls > calls
+        lasted = time.monotonic() - began
+        proxy.heal()
+        back_by = time.monotonic() + 2
+        while cache.backend_in_use != "server" and time.monotonic() < back_by:
+            time.sleep(0.01)
+    finally:
+        load.stop()
+    assert load.errors == []
+    assert cache.backend_in_use == "server"
+    # Besides those who were waiting when it began: one caller per pause.
+    tried = cache.connection.meter.errors - failed_before
+    assert tried <= in_flight + lasted / cache.connection.availability.pause + 1
+    assert not bystander.exists("shop:1:deleted")
+
+
+def test_outage__under_16_threads(
+    make_cache: OpenCache, route: str, proxy: FaultProxy, bystander: redis.Redis
+) -> None:
+    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
+    cache.connection.availability.pause = 0.2
+    outage_under_load(cache, proxy, bystander, 0.9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("timeout", [0.3, 4.0])
+def test_outage__of_ten_seconds_under_16_threads(
+    make_cache: OpenCache, route: str, proxy: FaultProxy, bystander: redis.Redis
+) -> None:
+    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
+    outage_under_load(cache, proxy, bystander, 10)
+
+
+def test_outage__under_100_tasks(
+    make_cache: OpenCache, route: str, proxy: FaultProxy, cut: Callable[[], None]
+) -> None:
+    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
+    cache.connection.availability.pause = PAUSE
+
+    async def use(number: int) -> Any:
+        await cache.aset(f"k{number}", number)
+        return await cache.aget(f"k{number}")
+
+    async def main() -> None:
+        assert await asyncio.gather(*map(use, range(100))) == [*range(100)]
+        cut()
+        assert await asyncio.gather(*map(use, range(100))) == [*range(100)]
+        assert cache.backend_in_use == "local"
+        proxy.heal()
+        while cache.backend_in_use != "server":
+            await use(0)
+            await asyncio.sleep(PAUSE / 5)
+        assert await cache.aget("k1") is None
+
+    asyncio.run(asyncio.wait_for(main(), 30))
