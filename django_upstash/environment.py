@@ -29,7 +29,14 @@ from django_upstash.conf import CACHE_BACKEND, DEFAULT_ALIAS, SESSION_ENGINE, Co
 from django_upstash.session_settings import encryption_key
 from django_upstash.validation import LONGEST_TIMEOUT, ROUTE_BY_SCHEME
 
-__all__ = ["EnvironmentSettings", "caches_from_env", "config_from_env", "ratelimit_from_env", "session_engine_from_env", "sessions_from_env"]
+__all__ = [
+    "EnvironmentSettings",
+    "caches_from_env",
+    "config_from_env",
+    "ratelimit_from_env",
+    "session_engine_from_env",
+    "sessions_from_env",
+]
 
 LOCAL_SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 LOCAL_CACHE_BACKEND = "django.core.cache.backends.locmem.LocMemCache"
@@ -127,7 +134,7 @@ def sessions_from_env(environ: Environment = os.environ, **entry: Any) -> dict[s
 
 def ratelimit_from_env(environ: Environment = os.environ, **entry: Any) -> dict[str, Any]:
     """
-    Return ``UPSTASH_RATELIMIT`` for ``settings.py``: whether limits apply, and the rate and burst of the default policy.
+    Return ``UPSTASH_RATELIMIT`` for ``settings.py``: whether limits apply, and the default policy's rate and burst.
 
     ``entry`` is what it shall have besides, such as ``ON_FAILURE``.
     """

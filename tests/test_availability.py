@@ -77,7 +77,7 @@ def test_connection__tells_its_own(valkey: Server) -> None:
         proxy.close_before_reply()
         with pytest.raises(exceptions.ConnectionError):
             connection.run(command("PING"))
-        assert not connection.availability.is_up
+        assert connection.availability.may_ask() is False
         connection.run(command("PING"))
         assert connection.availability.is_up
         connection.close()

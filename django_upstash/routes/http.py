@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import builtins
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -85,7 +85,7 @@ class ResponseReader:
         self.has_begun = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise ProtocolError(f"The answer is not HTTP: {error}.") from error
         whole, self._whole = self._whole, None
         if whole is not None:
@@ -142,7 +142,7 @@ class Endpoint:
     host: str
     port: int
     is_tls: bool
-    proxy: SplitResult | None
+    proxy: SplitResult | None = field(repr=False)  # may hold a password
 
     @classmethod
     def of(cls, settings: ConnectionSettings) -> Endpoint:

@@ -18,10 +18,12 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
+from time import monotonic
 
 from django_upstash.exceptions import ConnectionError, UpstashError
 from django_upstash.operations import Command, Reply
 from django_upstash.operations import replay_safe as names_are_replay_safe
+from django_upstash.routes.pool import all_in_use
 
 PROBATION = 16  # batches that a new loop sends on synchronous wires
 MOST_COMMANDS = 1000  # in one batch
@@ -162,10 +164,12 @@ class Lanes:
         make_lane: Callable[[Callable[[list[Entry]], None]], Lane],
         exchange: Callable[[list[Entry]], list[Reply]],
         threads: int,
+        seconds: float,
     ) -> None:
         self._make_lane = make_lane
         self._exchange = exchange
         self._threads = threads
+        self._seconds = seconds  # that a batch may wait for a thread
         self._start()
 
     def after_fork(self) -> None:
@@ -210,10 +214,15 @@ class Lanes:
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="django_upstash")
-            self._executor.submit(self._run_in_thread, batch, loop)
+            try:
+                self._executor.submit(self._run_in_thread, batch, loop, monotonic())
+            except RuntimeError as error:  # the interpreter is ending, or has no thread left
+                deliver(batch, ConnectionError(f"No thread to send the command in: {error}."))
 
-    def _run_in_thread(self, batch: list[Entry], loop: asyncio.AbstractEventLoop) -> None:
+    def _run_in_thread(self, batch: list[Entry], loop: asyncio.AbstractEventLoop, since: float) -> None:
         try:
+            if monotonic() - since > self._seconds:
+                raise all_in_use(self._threads, self._seconds)
             replies = self._exchange(batch)
         except Exception as error:
             outcome: list[Reply] | Exception = error

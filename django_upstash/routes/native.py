@@ -106,7 +106,10 @@ class NativeWire:
         try:
             self._connection.connect()  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
-            raise translate(error) from error
+            failure = translate(error)
+            # redis-py's frames hold the password, and pages of errors show what frames hold.
+            cause = None if failure is error else error.with_traceback(None)
+            raise failure.with_traceback(None) from cause
         parser = cast(_Parser, self._connection._parser)
         self._parser = parser
         self._socket = parser.socket

@@ -39,6 +39,7 @@ class NativeLane(Lane):
         else:
             self._connecting = batch
             self._task = loop.create_task(self._connect_and_send(loop))
+            self._task.add_done_callback(self._connected)
 
     def close(self) -> None:
         self.closed = True
@@ -58,6 +59,12 @@ class NativeLane(Lane):
                 raise
         else:
             self._wire.send(self._taken())
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        """Wake the callers of a task that was cancelled before it ran: no code of its own could."""
+        if task.cancelled():
+            for entry in self._taken():
+                entry.fail(closed_error())
 
     def _taken(self) -> list[Entry]:
         waiting, self._connecting = self._connecting or [], None

@@ -76,7 +76,10 @@ class Pool(Generic[W]):
             try:
                 wire = self._idle.pop()
             except IndexError:
-                wire = self._open_or_wait()
+                waiter = self._wait_in_line()
+                if waiter.wire is None:
+                    return self._open(waiter.epoch)  # not looked at: TLS sends tickets unasked right after a handshake
+                wire = waiter.wire
             if (not verify and monotonic() - wire.idle_since < IDLE_BEFORE_CHECK) or wire.is_alive():
                 return wire
             self.discard(wire)
@@ -138,13 +141,13 @@ class Pool(Generic[W]):
                 waiter.wire, waiter.epoch = wire, self._epoch
                 waiter.served.set()
 
-    def _open_or_wait(self) -> W:
+    def _wait_in_line(self) -> _Waiter[W]:
         waiter: _Waiter[W] = _Waiter()
         self._line.append(waiter)
         self._serve()
         if not waiter.served.wait(self._timeout) and self._leave(waiter):
             raise all_in_use(self._size, self._timeout)
-        return waiter.wire or self._open(waiter.epoch)
+        return waiter
 
     def _leave(self, waiter: _Waiter[W]) -> bool:
         with self._lock:

@@ -56,7 +56,7 @@ class PooledRoute(Route, Generic[W, Answer]):
         self.settings = settings
         self._timeout = settings.timeout
         self._pool: Pool[W] = Pool(self._open, settings.max_connections, settings.pool_seconds)
-        self._lanes = Lanes(self._make_lane, self._exchange_batch, settings.max_connections)
+        self._lanes = Lanes(self._make_lane, self._exchange_batch, settings.max_connections, settings.pool_seconds)
 
     @abstractmethod
     def _open(self) -> W:

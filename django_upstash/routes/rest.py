@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django_upstash import __version__
@@ -37,12 +37,21 @@ if TYPE_CHECKING:
 _TELLING: list[Command] = [("PING",)]
 
 
+class Payload(bytes):
+    """A request's bytes, the token among them, which pages of errors must not show with a frame's variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """One HTTP request and how to read its response: the replies, or the requests to send in its place."""
 
     payload: bytes
-    commands: Sequence[Command]
+    commands: Sequence[Command] = field(repr=False)
     replay_safe: bool | None
     read: Callable[[Response], list[Reply] | list[Request]]
 
@@ -223,7 +232,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
     def _payload(self, path: str, body: bytes, encoding: str, content_type: str = "application/json") -> bytes:
         format_header = "Upstash-Response-Format: resp2" if encoding == "resp2" else "Upstash-Encoding: base64"
         token = self._sync_token if self.settings.read_your_writes else None
-        return b"POST %b HTTP/1.1\r\n%b%bContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        payload = b"POST %b HTTP/1.1\r\n%b%bContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
             (self._path + path if path != "/" or not self._path else self._path).encode("ascii"),
             self._headers,
             format_header.encode() + b"\r\n",
@@ -232,6 +241,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
             len(body),
             body,
         )
+        return Payload(payload)
 
     # Responses.
 

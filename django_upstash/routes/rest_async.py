@@ -46,6 +46,12 @@ class RestLane(Lane):
         task = loop.create_task(self._carry(batch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: self._carried(task, batch))
+
+    def _carried(self, task: asyncio.Task[None], batch: list[Entry]) -> None:
+        """Wake the callers of a task that was cancelled, maybe before it ran: no code of its own could."""
+        if task.cancelled():
+            deliver(batch, closed_error())
 
     def close(self) -> None:
         self.closed = True

@@ -16,7 +16,6 @@ from django_upstash.local import LocalServer
 from django_upstash.operations import Operation
 from tests.cache.conftest import OpenCache
 from tests.servers import Server
-from tests.wire import FaultProxy
 
 pytestmark = pytest.mark.matrix
 
@@ -142,7 +141,7 @@ def test_others_write__is_seen_after_the_time(open_cache: OpenCache, bystander: 
     cache = open_cache(KEY_PREFIX="shop", OPTIONS={"LOCAL": {"TTL": 1000}})
     clock = Clock()
     tiers.of(cache.connection, "shop", LocalOptions(ttl=1000))._clock = clock
-    cache.set("k", 1)
+    cache.set("k", 1, None)
     assert cache.get("k") == 1
     bystander.set("shop:1:k", 2)
     clock.now += 999
@@ -210,32 +209,45 @@ def test_tier__of_another_prefix_is_another(open_cache: OpenCache, cache: Any) -
     assert open_cache(KEY_PREFIX="blog").local_stats() == LocalStats()
 
 
-def test_read_during_a_write__is_not_remembered(make_cache: OpenCache, valkey: Server, settings: Any) -> None:
-    """The read is asked before the write begins, and answered after it has ended."""
-    with FaultProxy(valkey.port) as proxy:
-        settings.UPSTASH = {"native": {"URL": proxy.url, "RETRIES": 0}}
-        cache = make_cache("native", KEY_PREFIX="shop", OPTIONS=LONG)
-        cache.set("k", "old")
-        reading = cache.keyspace
-        tier = tiers.of(cache.connection, "shop", LocalOptions(ttl=3600))
-        stamp = tier.stamp("shop:1:k")
-        cache.set("k", "new")
-        tier.keep("shop:1:k", reading.dumps("old", b"k"), stamp)
-        assert cache.get("k") == "new"
+def test_read_around_a_write__is_not_remembered(make_cache: OpenCache, route: str) -> None:
+    """The read is asked before the write begins, and its reply arrives after the write has ended."""
+    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LONG)
+    cache.set("k", "old")
+
+    class WritingMeanwhile:
+        def run(self, operation: Operation[Any]) -> Any:
+            replies = cache.connection.route.execute(operation.commands)
+            make_cache(route, KEY_PREFIX="shop", OPTIONS=LONG).set("k", "new")
+            return operation.parse(replies)
+
+    server, cache.runner._server = cache.runner._server, WritingMeanwhile()
+    assert cache.get("k") == "old"
+    cache.runner._server = server
+    assert cache.get("k") == "new"
 
 
-def test_read_within_a_write__is_not_remembered(make_cache: OpenCache, route: str) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_read_within_a_write__is_not_remembered(make_cache: OpenCache, route: str, fails: bool) -> None:
     cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LONG)
     cache.set("k", "old")
 
     class ReadingMeanwhile:
         def run(self, operation: Operation[Any]) -> Any:
-            if operation.commands[0][0] == "SET":
-                assert make_cache(route, KEY_PREFIX="shop", OPTIONS=LONG).get("k") == "old"
+            reader = make_cache(route, KEY_PREFIX="shop", OPTIONS=LONG)
+            if operation.commands[0][0] == "GET":
+                return cache.connection.run(operation)
+            assert reader.get("k") == "old"
+            if fails:
+                raise redis.TimeoutError("lost")
             return cache.connection.run(operation)
 
     cache.runner._server = ReadingMeanwhile()
-    cache.set("k", "new")
+    if fails:
+        with pytest.raises(redis.TimeoutError):
+            cache.set("k", "new")
+        cache.connection.redis.set("shop:1:k", cache.keyspace.dumps("new", b"k"))
+    else:
+        cache.set("k", "new")
     assert cache.get("k") == "new"
 
 
@@ -243,12 +255,27 @@ def test_failed_write__is_forgotten_too(open_cache: OpenCache, route: str, local
     if route != "rest":
         pytest.skip("the REST server loses replies on request")
     cache = open_cache(KEY_PREFIX="shop", OPTIONS=LONG)
-    cache.set("n", 1)
+    cache.set("n", 0)
+    cache.incr("n")
     assert cache.get("n") == 1
     local_server.inject("drop_after")
     with pytest.raises(redis.ConnectionError):
         cache.incr("n")
     assert cache.get("n") == 2
+
+
+def test_miss__costs_what_it_costs_without(open_cache: OpenCache, valkey: Server) -> None:
+    plain, tiered = open_cache(KEY_PREFIX="plain"), open_cache(KEY_PREFIX="tiered", OPTIONS=LONG)
+    costs = []
+    for cache in (plain, tiered):
+        cache.set_many({"a": 1, "b": 2})
+        cache.incr("a")
+        before = requests(cache)
+        with valkey.counting() as counted:
+            cache.get("a"), cache.get_many(["a", "b"]), cache.has_key("a"), cache.ttl("a")
+            cache.set("a", 1), cache.touch("a"), cache.incr("a"), cache.get_or_set("c", 1), cache.delete("a")
+        costs.append((requests(cache) - before, counted.commands))
+    assert costs[0] == costs[1]
 
 
 def test_threads__see_their_own_writes(make_cache: OpenCache, route: str) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,54 +13,12 @@ import redis
 
 from django_upstash.cache import stand_in
 from django_upstash.cache.outages import outages
-from django_upstash.local import LocalServer
 from django_upstash.signals import backend_changed
 from tests.cache.conftest import OpenCache
-from tests.servers import Server
+from tests.cache.outages.conftest import LOCAL, PAUSE
 from tests.wire import FaultProxy
 
 pytestmark = pytest.mark.matrix
-
-PAUSE = 0.05
-LOCAL = {"ON_FAILURE": "local"}
-
-
-@pytest.fixture(params=["native", "rest"])
-def route(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def proxy(route: str, valkey: Server, local_server: LocalServer) -> Iterator[FaultProxy]:
-    with FaultProxy(valkey.port if route == "native" else int(local_server.url.rpartition(":")[2])) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def timeout() -> float:
-    return 0.3
-
-
-@pytest.fixture
-def upstash(
-    upstash: dict[str, Any], proxy: FaultProxy, route: str, timeout: float, settings: Any
-) -> Iterator[dict[str, Any]]:
-    url = proxy.url if route == "native" else f"http://127.0.0.1:{proxy.port}"
-    upstash[route] = {**upstash[route], "URL": url, "TIMEOUT": timeout, "RETRIES": 0}
-    settings.UPSTASH = {**upstash}
-    yield upstash
-    proxy.heal()
-
-
-@pytest.fixture
-def cut(proxy: FaultProxy) -> Callable[[], None]:
-    """Return what takes the server away at once, so that no test waits for a timeout."""
-
-    def cut() -> None:
-        proxy.refuse()
-        proxy.sever()
-
-    return cut
 
 
 @pytest.fixture
@@ -256,6 +211,33 @@ def test_return__late_failure_does_not_leave_the_server(cache: Any, proxy: Fault
     assert cache.get("k") == "old"
 
 
+def test_return__what_changes_meanwhile_is_deleted_too(cache: Any, bystander: redis.Redis) -> None:
+    outage = outages.of(cache.connection, "shop")
+    cache.set_many({"first": "old", "second": "old"}, None)
+    cache.connection.availability.pause = 1000.0
+    outage.begin(redis.TimeoutError("away"), time.perf_counter())
+    cache.set("first", "local")
+    deleted = outage.changed()
+    cache.set("second", "local")
+    bystander.delete("shop:1:first")
+    outage.turn_back(deleted)
+    assert outage.doomed().keys == ("shop:1:second",)
+    assert cache.get("unconcerned") is None
+    assert bystander.keys("shop:1:*") == [b"shop:1:warm"]
+    assert not outage.doomed()
+
+
+def test_lost_reply__is_not_asked_for_again(cache: Any, proxy: FaultProxy, bystander: redis.Redis) -> None:
+    cache.set("n", 1, None)
+    cache.incr("n")
+    cache.connection.availability.pause = 0.0
+    proxy.close_before_reply()
+    with pytest.raises(ValueError, match="not found"):
+        cache.incr("n")
+    wait_until_back(cache)
+    assert bystander.get("shop:1:n") == b"3"
+
+
 def test_default_policy__leaves_the_server_alone(
     open_cache: OpenCache, cut: Callable[[], None], proxy: FaultProxy
 ) -> None:
@@ -301,102 +283,3 @@ def test_outage__in_a_forked_child(make_cache: OpenCache, route: str, cut: Calla
         if child == 0:
             os._exit(0 if cache.get("k") == "local" else 1)
     assert os.waitpid(child, 0)[1] == 0
-
-
-class Load:
-    """Threads that use a cache without a pause, until they are stopped."""
-
-    def __init__(self, cache: Any, threads: int = 16) -> None:
-        self._cache = cache
-        self._stop = threading.Event()
-        self.errors: list[BaseException] = []
-        self.calls = 0
-        self._pool = ThreadPoolExecutor(threads)
-        self._running = [self._pool.submit(self._run, number) for number in range(threads)]
-
-    def _run(self, number: int) -> None:
-        while not self._stop.is_set():
-            try:
-                self._cache.set(f"k{number}", self.calls)
-                self._cache.get_or_set(f"c{number}", lambda: 1)
-                self._cache.get_many([f"k{number}", "missing"])
-                self._cache.delete(f"c{number}")
-            except BaseException as error:
-                self.errors.append(error)
-            self.calls += 1
-            self._stop.wait(0.005)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._pool.shutdown()
-
-
-def outage_under_load(cache: Any, proxy: FaultProxy, bystander: redis.Redis, seconds: float) -> None:
-    in_flight = 16
-    cache.set("deleted", "old")
-    load = Load(cache)
-    try:
-        time.sleep(0.1)
-        proxy.blackhole()
-        failed_before = cache.connection.meter.errors
-        began = time.monotonic()
-        while cache.backend_in_use == "server" and time.monotonic() < began + 20:
-            time.sleep(0.01)
-        cache.delete("deleted")
-        calls = load.calls
-        time.sleep(max(0.0, began + seconds - time.monotonic()))
-        assert load.calls > calls
-        lasted = time.monotonic() - began
-        proxy.heal()
-        back_by = time.monotonic() + 2
-        while cache.backend_in_use != "server" and time.monotonic() < back_by:
-            time.sleep(0.01)
-    finally:
-        load.stop()
-    assert load.errors == []
-    assert cache.backend_in_use == "server"
-    # Besides those who were waiting when it began: one caller per pause.
-    tried = cache.connection.meter.errors - failed_before
-    assert tried <= in_flight + lasted / cache.connection.availability.pause + 1
-    assert not bystander.exists("shop:1:deleted")
-
-
-def test_outage__under_16_threads(
-    make_cache: OpenCache, route: str, proxy: FaultProxy, bystander: redis.Redis
-) -> None:
-    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
-    cache.connection.availability.pause = 0.2
-    outage_under_load(cache, proxy, bystander, 0.9)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("timeout", [0.3, 4.0])
-def test_outage__of_ten_seconds_under_16_threads(
-    make_cache: OpenCache, route: str, proxy: FaultProxy, bystander: redis.Redis
-) -> None:
-    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
-    outage_under_load(cache, proxy, bystander, 10)
-
-
-def test_outage__under_100_tasks(
-    make_cache: OpenCache, route: str, proxy: FaultProxy, cut: Callable[[], None]
-) -> None:
-    cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
-    cache.connection.availability.pause = PAUSE
-
-    async def use(number: int) -> Any:
-        await cache.aset(f"k{number}", number)
-        return await cache.aget(f"k{number}")
-
-    async def main() -> None:
-        assert await asyncio.gather(*map(use, range(100))) == [*range(100)]
-        cut()
-        assert await asyncio.gather(*map(use, range(100))) == [*range(100)]
-        assert cache.backend_in_use == "local"
-        proxy.heal()
-        while cache.backend_in_use != "server":
-            await use(0)
-            await asyncio.sleep(PAUSE / 5)
-        assert await cache.aget("k1") is None
-
-    asyncio.run(asyncio.wait_for(main(), 30))

@@ -1,0 +1,195 @@
+"""
+The two ways to do without the server: ``Defaults`` lets every method say what an empty cache would, ``Failover``
+answers from this process. Both leave a server alone that does not answer, but for one caller a second.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+from django.core.exceptions import ImproperlyConfigured
+
+from django_upstash.cache.chains import in_turn, known, then
+from django_upstash.cache.effects import Flow, Run, Runner, adrive, drive
+from django_upstash.cache.outages import Doomed, Outage, Place
+from django_upstash.cache.scans import Sweep
+from django_upstash.exceptions import ServerAwayError
+from django_upstash.operations import Operation, command, only
+
+if TYPE_CHECKING:
+    from django_upstash.availability import Availability
+
+# A server that refuses a command is there.
+AWAY = (redis.ConnectionError, redis.TimeoutError)
+_PIECE = 500
+_BACK: Final = object()
+logger = logging.getLogger("django_upstash.cache")
+
+
+class Defaults:
+    """Runs operations on the server while it answers, and raises ``ServerAwayError`` at once while it does not."""
+
+    def __init__(self, server: Runner, availability: Availability, outage: Outage) -> None:
+        self._server = server
+        self._availability = availability
+        self._outage = outage
+
+    def run(self, operation: Operation[Any]) -> Any:
+        self.require()
+        try:
+            result = self._server.run(operation)
+        except AWAY as error:
+            self._outage.use("default", error)
+            raise
+        self.answered()
+        return result
+
+    async def arun(self, operation: Operation[Any]) -> Any:
+        self.require()
+        try:
+            result = await self._server.arun(operation)
+        except AWAY as error:
+            self._outage.use("default", error)
+            raise
+        self.answered()
+        return result
+
+    def require(self) -> None:
+        """Raise ``ServerAwayError`` unless this caller is to ask the server."""
+        if not self._availability.may_ask():
+            raise ServerAwayError("The server has not answered a moment ago; it is asked again within a second.")
+
+    def failed(self, error: Exception, started: float) -> None:
+        """Learn that what was sent at ``started`` beside the operations of this cache failed."""
+        self._outage.use("default", error)
+
+    def answered(self) -> None:
+        """Learn that the server has answered."""
+        if self._outage.backend != "server" and self._availability.is_up:
+            self._outage.use("server")
+
+
+class Failover:
+    """
+    Runs operations on the server, and in this process while that is away.
+
+    ``everything`` makes the operation that removes every key of the cache.
+    """
+
+    def __init__(
+        self, server: Runner, availability: Availability, outage: Outage, everything: Callable[[], Operation[Any]]
+    ) -> None:
+        self._server = server
+        self._availability = availability
+        self._outage = outage
+        self._everything = everything
+
+    def run(self, operation: Operation[Any]) -> Any:
+        if self._outage.place is Place.SERVER:
+            started = perf_counter()
+            try:
+                return self._server.run(operation)
+            except AWAY as error:
+                self._outage.begin(error, started)
+                return drive(self._flow(operation, has_failed=True))
+        return drive(self._flow(operation))
+
+    async def arun(self, operation: Operation[Any]) -> Any:
+        if self._outage.place is Place.SERVER:
+            started = perf_counter()
+            try:
+                return await self._server.arun(operation)
+            except AWAY as error:
+                self._outage.begin(error, started)
+                return await adrive(self._flow(operation, has_failed=True))
+        return await adrive(self._flow(operation))
+
+    def require(self) -> None:
+        """Raise ``ServerAwayError`` while the server is away, for what this process cannot answer."""
+        started = perf_counter()
+        try:
+            drive(self._try_server() if self._outage.place is Place.LOCAL else self._finish_return())
+        except AWAY as error:
+            self._outage.begin(error, started)
+        if self._outage.place is not Place.SERVER:
+            raise ServerAwayError("The server is away, and this process keeps no sets, hashes and sorted sets.")
+
+    def failed(self, error: Exception, started: float) -> None:
+        """Learn that what was sent at ``started`` beside the operations of this cache failed."""
+        self._outage.begin(error, started)
+
+    def answered(self) -> None:
+        """Learn that the server has answered, which here is found out by asking for it."""
+
+    def _flow(self, operation: Operation[Any], has_failed: bool = False) -> Flow:
+        while True:
+            if self._outage.place is Place.LOCAL:
+                # What has failed may have run, so it does not run there again; and its caller has waited enough.
+                if not has_failed:
+                    yield from self._try_server()
+                result = self._answered_here(operation)
+                if result is not _BACK:
+                    return result
+            else:
+                started = perf_counter()
+                try:
+                    yield from self._finish_return()
+                    return (yield Run(self._server, operation))
+                except AWAY as error:
+                    self._outage.begin(error, started)
+                    has_failed = True
+
+    def _try_server(self) -> Flow:
+        """Find out whether the server is back, where it is this caller's turn, by deleting there what changed here."""
+        # One caller a second, of all who ask this server; where another of them has found it back, of this cache's.
+        available = self._availability
+        if not (self._outage.may_try(available.pause) if available.is_up else available.may_ask()):
+            return
+        changed = self._outage.changed()
+        try:
+            yield Run(self._server, self._deleting(changed) if changed else command("PING"))
+        except AWAY as error:
+            logger.debug("The server is still away: %s", error)
+        else:
+            self._outage.turn_back(changed)
+
+    def _finish_return(self) -> Flow:
+        """Delete on the server what changed here while it was found to be back."""
+        doomed = self._outage.doomed()
+        if doomed:
+            yield Run(self._server, self._deleting(doomed))
+            self._outage.end(doomed)
+
+    def _answered_here(self, operation: Operation[Any]) -> Any:
+        """Return the result by this process, or ``_BACK`` where the server has come back meanwhile."""
+        sweeps = isinstance(operation, Sweep)
+        while operation.commands:
+            replies = self._outage.execute(operation.commands, sweeps=sweeps)
+            if replies is None:
+                return _BACK
+            result = operation.parse(replies)
+            if not isinstance(result, Operation):
+                return result
+            operation = result
+        return operation.parse([])
+
+    def _deleting(self, doomed: Doomed) -> Operation[Any]:
+        keys = in_turn([*_deletions(doomed.keys)], len)
+        return then(self._clearing(), lambda _: keys) if doomed.everything else keys
+
+    def _clearing(self) -> Operation[Any]:
+        try:
+            return self._everything()
+        except ImproperlyConfigured as error:
+            logger.error("What changed without the server may come back as it was before: %s", error)
+            return known(None)
+
+
+def _deletions(keys: tuple[str, ...]) -> Iterator[Operation[Any]]:
+    for start in range(0, len(keys), _PIECE):
+        # Deleting them twice is deleting them once.
+        yield Operation((("DEL", *keys[start : start + _PIECE]),), only, replay_safe=True)
