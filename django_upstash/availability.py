@@ -36,9 +36,10 @@ class Availability:
 
     def failed(self, error: BaseException, started: float) -> None:
         """Learn that what was sent at ``started`` ended in an error, which counts where no server has said it."""
-        from redis.exceptions import ConnectionError, TimeoutError  # not imported before a server is asked
+        # Not imported before a server is asked.
+        from redis.exceptions import ConnectionError, MaxConnectionsError, TimeoutError
 
-        if not isinstance(error, ConnectionError | TimeoutError):
+        if not isinstance(error, ConnectionError | TimeoutError) or isinstance(error, MaxConnectionsError):
             return
         with self._lock:
             # What was sent before the server came back says nothing about now.

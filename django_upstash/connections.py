@@ -59,7 +59,9 @@ class Connection:
         """The way to the server, made at first use."""
         with self._lock:
             if self._route is None:
-                self._route = make_route(self.settings)
+                route = make_route(self.settings)
+                route.traffic = self.meter.traffic  # which outlives the route
+                self._route = route
             return self._route
 
     def run(self, operation: Operation[Result]) -> Result:
@@ -191,6 +193,11 @@ class Connections:
 
     def __iter__(self) -> Iterator[str]:
         return iter(conf.aliases())
+
+    def opened(self) -> list[Connection]:
+        """Return the connections that this process has asked for so far."""
+        with self._lock:
+            return list(self._connections.values())
 
     def for_settings(self, settings: ConnectionSettings) -> Connection:
         """Return the connection of these very settings, shared by all who ask with equal ones."""

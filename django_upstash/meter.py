@@ -3,35 +3,129 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import itemgetter
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django_upstash.traffic import Traffic
 
 if TYPE_CHECKING:
     from django_upstash.operations import Operation
+
+# Upper ends of the latencies' buckets in seconds, from 10 µs to 82 s: the E12 series, each about a fifth above the last.
+BOUNDS = tuple(
+    step * 10.0**power for power in range(-6, 1) for step in (10, 12, 15, 18, 22, 27, 33, 39, 47, 56, 68, 82)
+)
+_SCRIPTS = frozenset({"EVAL", "EVALSHA", "EVALSHA_RO", "EVAL_RO", "FCALL", "FCALL_RO"})
+_NAME = itemgetter(0)
+
+
+class Reading(NamedTuple):
+    """
+    A connection's counts at one moment.
+
+    ``commands`` are those sent, MULTI and EXEC included; what ``scripts`` of them run inside is billed and not known
+    here. ``latencies`` are the counts of round trips by ``BOUNDS``, the slower ones last. ``age`` is in seconds.
+    """
+
+    hits: int
+    misses: int
+    requests: int
+    commands: int
+    scripts: int
+    errors: int
+    bytes_sent: int
+    bytes_received: int
+    seconds: float
+    latencies: Sequence[int]
+    age: float
 
 
 class Meter:
     """
     Counts of one connection: round trips asked for, commands in them, failures, and the seconds they took.
 
-    ``commands`` are those sent; Upstash bills those a script runs inside as well.
+    ``commands`` are those sent and answered; Upstash bills those a script runs inside as well, and a transaction's
+    MULTI and EXEC, of which there is one each in ``transactions``.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.requests = self.commands = self.errors = 0
-        self.seconds = 0.0
+        self.traffic = Traffic()
+        self._restart()
 
     def ran(self, operation: Operation[Any], seconds: float) -> None:
+        commands = operation.commands
+        count = len(commands)
+        place = bisect_left(BOUNDS, seconds)
         with self._lock:
             self.requests += 1
-            self.commands += len(operation.commands)
+            self.commands += count
             self.seconds += seconds
+            self._latencies[place] += 1
+            if count == 1:
+                if commands[0][0] in _SCRIPTS:
+                    self.scripts += 1
+            else:
+                self._count_several(operation)
 
     def failed(self, operation: Operation[Any], seconds: float, error: Exception) -> None:
         with self._lock:
             self.requests += 1
             self.errors += 1
             self.seconds += seconds
+            self._latencies[bisect_left(BOUNDS, seconds)] += 1
+
+    def looked_up(self, hits: int, misses: int) -> None:
+        """Count keys whose values a cache was asked for, and gave or did not have."""
+        with self._lock:
+            self.hits += hits
+            self.misses += misses
+
+    def read(self) -> Reading:
+        """Return all counts; but for the bytes, which pass unlocked, they are of the same moment."""
+        sent, received = self.traffic.totals()
+        with self._lock:
+            return Reading(
+                self.hits,
+                self.misses,
+                self.requests,
+                self.commands + 2 * self.transactions,
+                self.scripts,
+                self.errors,
+                sent,
+                received,
+                self.seconds,
+                tuple(self._latencies),
+                monotonic() - self._since,
+            )
 
     def after_fork(self) -> None:
+        """In a forked child: start from zero, for the parent counts its own."""
+        self.traffic.after_fork()
+        self._restart()
+
+    def _restart(self) -> None:
         self._lock = threading.Lock()
+        self._since = monotonic()
+        self.requests = self.commands = self.transactions = self.scripts = self.errors = 0
+        self.hits = self.misses = 0
+        self.seconds = 0.0
+        self._latencies = [0] * (len(BOUNDS) + 1)
+
+    def _count_several(self, operation: Operation[Any]) -> None:
+        self.transactions += operation.atomic
+        names = map(_NAME, operation.commands)
+        if not _SCRIPTS.isdisjoint(names):
+            self.scripts += sum(command[0] in _SCRIPTS for command in operation.commands)
+
+
+def percentile(latencies: Sequence[int], share: float) -> float | None:
+    """Return the upper end, in seconds, of the bucket that holds this share of the latencies; None of none."""
+    rank, seen = share * sum(latencies), 0
+    for bound, count in zip(BOUNDS, latencies, strict=False):
+        seen += count
+        if count and seen >= rank:
+            return bound
+    return BOUNDS[-1] if any(latencies) else None

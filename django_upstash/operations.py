@@ -17,11 +17,12 @@ Result = TypeVar("Result")
 
 _REPLAY_SAFE_COMMANDS = frozenset(
     "BITCOUNT BITPOS DBSIZE DIGEST DUMP ECHO EVALSHA_RO EVAL_RO EXISTS EXPIRE EXPIREAT EXPIRETIME GET GETBIT GETRANGE "
-    "HEXISTS HGET HGETALL HKEYS HLEN HMGET HSCAN HSTRLEN HVALS INFO LINDEX LLEN LPOS LRANGE MEMORY MGET MSET PERSIST "
+    "HEXISTS HGET HGETALL HKEYS HLEN HMGET HSCAN HSTRLEN HVALS INFO LINDEX LLEN LPOS LRANGE MEMORY MGET MSET "
     "PEXPIRE PEXPIREAT PEXPIRETIME PING PTTL SCAN SCARD SDIFF SINTER SISMEMBER SMEMBERS SMISMEMBER SRANDMEMBER SSCAN "
     "STRLEN SUNION TIME TOUCH TTL TYPE XINFO XLEN XRANGE XREAD XREVRANGE ZCARD ZCOUNT ZMSCORE ZRANGE ZRANGEBYSCORE "
     "ZRANK ZREVRANGE ZREVRANK ZSCAN ZSCORE".split()
 )
+_EXPIRING = frozenset({"EXPIRE", "EXPIREAT", "PEXPIRE", "PEXPIREAT"})
 _CONDITIONS = frozenset({"NX", "XX", "GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
 
 
@@ -86,6 +87,8 @@ def _is_replay_safe(command: Command) -> bool:
     name = _upper(command[0])
     if name == "SET":
         return _CONDITIONS.isdisjoint(_upper(option) for option in command[3:])
+    if name in _EXPIRING:
+        return len(command) == 3  # NX, XX, GT and LT ask what the first attempt may have changed
     if name == "MSETEX":
         # The options follow the pairs; a key that happens to read "NX" only makes the answer cautious.
         return _CONDITIONS.isdisjoint(_upper(option) for option in command[2:] if len(str(option)) <= 5)

@@ -76,9 +76,7 @@ def test_make_settings__empty_credentials_are_none() -> None:
 
 
 def test_make_settings__reads_redis_py_arguments_from_the_query() -> None:
-    url = (
-        f"rediss://h/1?max_connections=4&socket_timeout=2.5&socket_connect_timeout=1&timeout=3&ssl_ca_certs={quote(str(CA_CERTS))}"
-    )
+    url = f"rediss://h/1?max_connections=4&socket_timeout=2.5&socket_connect_timeout=1&timeout=3&ssl_ca_certs={quote(str(CA_CERTS))}"
     made = make_settings("main", {"URL": url, "CONNECT_TIMEOUT": 0.5})
 
     assert (made.max_connections, made.timeout, made.pool_timeout) == (4, 2.5, 3)

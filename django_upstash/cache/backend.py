@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django_redis.cache import RedisCache  # type: ignore[import-untyped]
 
-from django_upstash import cache_location, cache_options, conf
+from django_upstash import cache_location, cache_options, conf, numbers
 from django_upstash.cache import counters, many, operations, scans, stampede
 from django_upstash.cache.failover import AWAY, Defaults, Failover
 from django_upstash.cache.failures import COLLECTION_FALLBACKS, IGNORABLE, Fallback
@@ -27,6 +27,7 @@ from django_upstash.cache.tags import invalidate_tags
 from django_upstash.cache.twins import twin
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import ServerAwayError
+from django_upstash.numbers import Stats
 
 if TYPE_CHECKING:
     from django_upstash.cache.effects import Runner
@@ -114,6 +115,17 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
         local = self.options.local
         return LocalStats() if local is None else tiers.of(self.connection, self.key_prefix, local).stats()
 
+    def stats(self, *, all_processes: bool = False) -> Stats:
+        """
+        Return what all caches on this connection have asked, and what a month of that costs.
+
+        With ``all_processes``, leave this process' counts on the server and sum those left there, in three commands.
+        """
+        if not all_processes:
+            return numbers.stats(self.connection)
+        self.connection.run(numbers.publishing(self.connection))
+        return self.connection.run(numbers.collecting())
+
     @cached_property
     def keyspace(self) -> Keyspace:
         """What operations of this cache need to know."""
@@ -129,6 +141,7 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
             flag(self._params["OPTIONS"], "TAGS", False),
             None if sizes.max_value_size is None else SizeGuard(sizes.max_value_size, sizes.on_oversize),
             sizes.max_key_length,
+            connection.meter,
         )
 
     get, aget = twin(operations.get)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from django_upstash.operations import Operation
@@ -36,3 +37,21 @@ def in_turn(
         return in_turn(others, gather, done) if others else gather(done)
 
     return then(first, after)
+
+
+def together(operations: Sequence[Operation[Any]], gather: Callable[[list[Any]], Any]) -> Operation[Any]:
+    """Return the operation that runs these side by side, in the round trips of the longest, and gathers their results."""
+    results: dict[int, Any] = {}
+
+    def step(pending: dict[int, Operation[Any]]) -> Operation[Any]:
+        def parse(replies: list[Any]) -> Any:
+            answers = iter(replies)
+            following = {}
+            for place, operation in pending.items():
+                result = operation.parse([*islice(answers, len(operation.commands))])
+                (following if isinstance(result, Operation) else results)[place] = result
+            return step(following) if following else gather([results[place] for place in sorted(results)])
+
+        return Operation([command for operation in pending.values() for command in operation.commands], parse)
+
+    return step(dict(enumerate(operations))) if operations else known(gather([]))

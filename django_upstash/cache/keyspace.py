@@ -14,6 +14,7 @@ from django_redis.util import CacheKey, default_reverse_key  # type: ignore[impo
 from django_upstash.cache import expiry
 from django_upstash.cache.payloads import shortened
 from django_upstash.keys import check_encodable, glob_escape
+from django_upstash.meter import Meter
 
 if TYPE_CHECKING:
     from django_upstash.cache.payloads import SizeGuard
@@ -61,6 +62,7 @@ class Keyspace:
         "default_timeout",
         "dumps",
         "loads",
+        "looked_up",
         "max_request_size",
         "prefix",
         "tags",
@@ -77,6 +79,7 @@ class Keyspace:
         tags: bool = False,
         guard: SizeGuard | None = None,
         longest_key: int | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._backend = backend
         self._reverse = reverse
@@ -91,6 +94,7 @@ class Keyspace:
         self.default_options = expiry.options(backend.default_timeout)
         self.dumps, self.loads = codec
         self.capabilities = capabilities
+        self.looked_up = (meter or Meter()).looked_up
         self.max_request_size = max_request_size
         self.tags = tags
 

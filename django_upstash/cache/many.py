@@ -29,7 +29,14 @@ def get_many(
     for key in keys:
         stored, context = name(key, version)
         wanted[stored] = key, context
-    return _get_piece(space, wanted, [list(wanted)], {}) if wanted else known({})
+    if not wanted:
+        return known({})
+
+    def counted(found: dict[Any, Any]) -> dict[Any, Any]:
+        space.looked_up(len(found), len(wanted) - len(found))
+        return found
+
+    return then(_get_piece(space, wanted, [list(wanted)], {}), counted)
 
 
 def set_many(
@@ -127,8 +134,18 @@ def _set_all(
         else:
             refused[stored] = key
     removing = [Operation((("DEL", *refused),), only)] if refused else []
-    storing = [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)]
-    return in_turn([*removing, *storing], lambda _: [*refused.values()])
+    return in_turn([*removing, store(space, pairs, options)], lambda _: [*refused.values()])
+
+
+def store(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...]) -> Operation[None]:
+    """Store encoded values under their keys in the database."""
+    pieces = [_set_piece(space, piece, options) for piece in _pieces(pairs, space.max_request_size)]
+    return in_turn(pieces, lambda _: None)
+
+
+def size(stored: str, encoded: bytes) -> int:
+    """Return what a pair takes of a request at most: text four bytes a character, bytes a third more as base64."""
+    return len(stored) * 4 + len(encoded) * 4 // 3 + 2 * _FRAME
 
 
 def _set_piece(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...]) -> Operation[Any]:
@@ -154,17 +171,16 @@ def _flat(pairs: dict[str, bytes]) -> Iterator[Argument]:
 
 def _pieces(pairs: dict[str, bytes], limit: int) -> Iterator[dict[str, bytes]]:
     """Yield the pairs in pieces whose requests stay within the limit, if a single pair does."""
-    # Text may take four bytes a character, and bytes a third more as base64.
-    sizes = [len(stored) * 4 + len(encoded) * 4 // 3 + 2 * _FRAME for stored, encoded in pairs.items()]
+    sizes = [size(stored, encoded) for stored, encoded in pairs.items()]
     if sum(sizes) < limit:
         yield from (pairs,) if pairs else ()
         return
     piece: dict[str, bytes] = {}
     room = limit
-    for (stored, encoded), size in zip(pairs.items(), sizes, strict=True):
-        if piece and size >= room:
+    for (stored, encoded), needed in zip(pairs.items(), sizes, strict=True):
+        if piece and needed >= room:
             yield piece
             piece, room = {}, limit
         piece[stored] = encoded
-        room -= size
+        room -= needed
     yield piece

@@ -25,14 +25,18 @@ MISSING: Final = object()
 def get(space: Keyspace, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Operation[Any]:
     """Return the value, or ``default`` where there is none or none that can be trusted and read."""
     stored, context = space.name(key, version)
-    loads = space.loads
+    loads, looked_up = space.loads, space.looked_up
 
     def parse(replies: list[Reply]) -> Any:
         reply = replies[0]
         if isinstance(reply, bytes):
             found = loads(reply, context, MISSING)
-            return found if found is not MISSING else validated(space, reply, context, default)
+            if found is MISSING:
+                return _tagged(space, reply, context, default)
+            looked_up(1, 0)
+            return found
         if reply is None:
+            looked_up(0, 1)
             return default
         return only(replies)
 
@@ -163,6 +167,15 @@ def expire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client:
 def pexpire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client: Any = None) -> Operation[bool]:
     """Let the key expire at a Unix time in milliseconds, or a ``datetime``; return whether there is such a key."""
     return _expire("PEXPIREAT", space, key, version, expiry.moment(when, expiry.MILLISECOND))
+
+
+def _tagged(space: Keyspace, reply: bytes, context: bytes, default: Any) -> Any:
+    def counted(found: Any) -> Any:
+        space.looked_up(found is not MISSING, found is MISSING)
+        return default if found is MISSING else found
+
+    found = validated(space, reply, context, MISSING)
+    return then(found, counted) if isinstance(found, Operation) else counted(found)
 
 
 def _set(

@@ -90,6 +90,7 @@ class GetOrSet:
         self._protection = protection
         self._tags = tags.ids(self._space, protection.tags) if protection.tags else []
         self._landing: Landing | None = None
+        self._is_counted = False
 
     def flow(self, party: Party) -> Flow:
         """Find the value, or compute and store it, or wait for whoever does, and return it."""
@@ -97,6 +98,7 @@ class GetOrSet:
             while True:
                 seen = flight.landings
                 found = yield from self._look()
+                self._count(found)
                 if found.value is not MISSING:
                     return (
                         (yield from self._refreshed(flight, seen, party, found)) if self._is_due(found) else found.value
@@ -111,6 +113,12 @@ class GetOrSet:
                     return (yield from self._led(flight, self._leased(found, patient=True)))
                 if self._suits(landing, found):
                     return landing.found.copied(self._space)
+
+    def _count(self, found: Found) -> None:
+        """Count the first look; the later ones of a call are for the same value."""
+        if not self._is_counted:
+            self._is_counted = True
+            self._space.looked_up(found.value is not MISSING, found.value is MISSING)
 
     def _look(self) -> Flow:
         return (yield from self._ask(self._looking(), Found()))

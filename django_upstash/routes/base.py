@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from django_upstash.exceptions import DataError
 from django_upstash.operations import Argument, Command, Reply
+from django_upstash.traffic import Traffic
 
 _NAMES = (
     "ASKING AUTH BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN CLIENT DISCARD EXEC HELLO MONITOR MULTI "
@@ -35,6 +36,7 @@ class Route(ABC):
     name: ClassVar[str]
 
     def __init__(self) -> None:
+        self.traffic = Traffic()
         _routes.add(self)
 
     @abstractmethod

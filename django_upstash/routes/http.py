@@ -21,8 +21,9 @@ from django_upstash.exceptions import (
     ServiceUnavailableError,
     TimeoutError,
 )
-from django_upstash.routes.sockets import is_quiet, reason, timeout_setter
+from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, reason, send_before, timeout_setter
 from django_upstash.routes.tls import tls_context
+from django_upstash.traffic import Flow
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
@@ -194,6 +195,7 @@ class HttpWire:
         self._timeout = settings.timeout
         self._limit = timeout_setter(self._socket)
         self._limit(self._timeout)
+        self.flow = Flow()
         self._view = memoryview(bytearray(READ_SIZE))
         self.idle_since = monotonic()
         self.has_sent = False
@@ -205,14 +207,19 @@ class HttpWire:
     def exchange(self, payload: bytes, count: int, deadline: float) -> Response:
         """Send a request and return its response; raise when it is not whole before the deadline."""
         self.has_sent = False
-        self._socket.sendall(payload)
-        self.has_sent = True
         # What connecting or a first attempt took is the answer's loss: a whole timeout is only for who has it all left.
         is_whole = deadline - monotonic() > 0.95 * self._timeout
+        if is_whole and len(payload) <= FITS_THE_KERNEL:
+            self._socket.sendall(payload)
+        else:
+            self._send_before(payload, deadline)
+        self.has_sent = True
+        self.flow.sent += len(payload)
         received = self._socket.recv_into(self._view) if is_whole else self._receive_before(deadline)
         while True:
             if not received:
                 return checked(self._reader.end(), self._where)
+            self.flow.received += received
             response = self._reader.feed(self._view[:received])
             if response is not None:
                 return checked(response, self._where)
@@ -222,7 +229,14 @@ class HttpWire:
         return is_quiet(self._socket)
 
     def close(self) -> None:
+        self.flow.ended = True
         self._socket.close()
+
+    def _send_before(self, payload: bytes, deadline: float) -> None:
+        try:
+            send_before(self._socket, payload, self._limit, deadline)
+        finally:
+            self._limit(self._timeout)
 
     def _receive_before(self, deadline: float) -> int:
         remaining = deadline - monotonic()

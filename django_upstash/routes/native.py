@@ -28,12 +28,13 @@ from django_upstash.exceptions import (
     UpstashError,
     server_error,
 )
-from django_upstash.operations import Command, Reply
+from django_upstash.operations import Argument, Command, Reply
 from django_upstash.routes.base import aborted, refuse_stateful
 from django_upstash.routes.lanes import Entry, Lane
 from django_upstash.routes.pooled import PooledRoute
-from django_upstash.routes.sockets import is_quiet, timeout_setter
+from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, send_before, timeout_setter
 from django_upstash.routes.tls import tls_context
+from django_upstash.traffic import Flow
 
 if TYPE_CHECKING:
     import ssl
@@ -87,7 +88,7 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
     def _make_lane(self, send_in_thread: Callable[[list[Entry]], None]) -> Lane:
         from django_upstash.routes.native_async import NativeLane
 
-        return NativeLane(send_in_thread, self.address, self._timeout)
+        return NativeLane(send_in_thread, self.address, self._timeout, lambda flow: self.traffic.watch(flow))
 
     def _exchange_batch(self, batch: list[Entry]) -> list[Reply]:
         payload = b"".join([entry.payload for entry in batch])
@@ -118,6 +119,7 @@ class NativeWire:
         self._limit(self._timeout)
         self._nearly_timeout = 0.95 * self._timeout
         self._buffer = bytearray(_READ_SIZE)
+        self.flow = Flow()
         self.idle_since = monotonic()
         self.has_sent = False
 
@@ -125,15 +127,20 @@ class NativeWire:
         """Send packed commands and return their ``count`` replies; raise when they are not all there in time."""
         self.has_sent = False
         sock, buffer, gets = self._socket, self._buffer, self._parser.reader.gets
-        sock.sendall(payload)
-        self.has_sent = True
         # What connecting or a first attempt took is the answer's loss: a whole timeout is only for who has it all left.
         is_whole = deadline - monotonic() > self._nearly_timeout
+        if is_whole and len(payload) <= FITS_THE_KERNEL:
+            sock.sendall(payload)
+        else:
+            self._send_before(payload, deadline)
+        self.has_sent = True
+        self.flow.sent += len(payload)
         received = sock.recv_into(buffer) if is_whole else self._receive_before(deadline)
         replies: list[Reply] = []
         while True:
             if not received:
                 raise ConnectionError("The server closed the connection before it answered.")
+            self.flow.received += received
             self._parser.reader.feed(buffer, 0, received)
             while (reply := gets()) is not MORE:
                 replies.append(reply)
@@ -148,7 +155,14 @@ class NativeWire:
         return is_quiet(self._socket)
 
     def close(self) -> None:
+        self.flow.ended = True
         self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _send_before(self, payload: bytes, deadline: float) -> None:
+        try:
+            send_before(self._socket, payload, self._limit, deadline)
+        finally:
+            self._limit(self._timeout)
 
     def _receive_before(self, deadline: float) -> int:
         """Receive more of an answer that has begun, so that one that drips does not outlast the timeout."""
@@ -274,17 +288,24 @@ _NEEDS_NO_LOOK = frozenset({str, bytes, float})
 
 def _pack_one(command: Command) -> bytes:
     if not _NEEDS_NO_LOOK.issuperset(map(type, command)):
-        for argument in command:
-            _look_at(argument)
+        command = tuple([_plain(argument) for argument in command])
     return cast(bytes, hiredis.pack_command(command))  # type: ignore[arg-type]
 
 
-def _look_at(argument: object) -> None:
-    if isinstance(argument, bool) or not isinstance(argument, str | bytes | float | int):
+def _plain(argument: Argument) -> Argument:
+    """Return an argument as hiredis takes it; members of an ``Enum`` and the like as the values they are."""
+    if isinstance(argument, bytes):
+        return argument
+    if isinstance(argument, str):
+        return str.__str__(argument)
+    if isinstance(argument, bool) or not isinstance(argument, float | int):
         raise DataError(f"An argument is {type(argument).__name__}; commands take str, bytes, int and float.")
+    if isinstance(argument, float):
+        return float(argument)
     # hiredis crashes the process on integers of thousands of digits.
-    if isinstance(argument, int) and argument.bit_length() > 64:
+    if argument.bit_length() > 64:
         raise DataError("An integer argument has more than 64 bits; send it as str.")
+    return int(argument)
 
 
 def unwrap(replies: list[Reply]) -> list[Reply]:

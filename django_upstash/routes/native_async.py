@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django_upstash.exceptions import ConnectionError, TimeoutError, UpstashError, server_error
+from django_upstash.exceptions import ConnectionError, ProtocolError, TimeoutError, UpstashError, server_error
 from django_upstash.operations import Reply
 from django_upstash.routes.lanes import Entry, Lane, closed_error
 from django_upstash.routes.native import MORE, connection_kwargs, make_reader, pack
 from django_upstash.routes.pool import IDLE_BEFORE_CHECK
 from django_upstash.routes.sockets import is_quiet, reason
 from django_upstash.routes.tls import tls_context
+from django_upstash.traffic import Flow
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
@@ -23,9 +24,14 @@ class NativeLane(Lane):
     """One event loop's connection: replies come in the order of the commands, so everybody shares it."""
 
     def __init__(
-        self, send_in_thread: Callable[[list[Entry]], None], address: Callable[[], ConnectionSettings], timeout: float
+        self,
+        send_in_thread: Callable[[list[Entry]], None],
+        address: Callable[[], ConnectionSettings],
+        timeout: float,
+        watch: Callable[[Flow], None],
     ) -> None:
         super().__init__(send_in_thread, timeout)
+        self._watch = watch
         self._address = address
         self._wire: AsyncWire | None = None
         self._connecting: list[Entry] | None = None
@@ -58,7 +64,10 @@ class NativeLane(Lane):
             if not isinstance(error, Exception):
                 raise
         else:
+            self._watch(self._wire.flow)
             self._wire.send(self._taken())
+            if self.closed:
+                self.close()
 
     def _connected(self, task: asyncio.Task[None]) -> None:
         """Wake the callers of a task that was cancelled before it ran: no code of its own could."""
@@ -86,6 +95,7 @@ class AsyncWire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = self._loop.time()
         self._lost = False
+        self.flow = Flow()
 
     def is_usable(self) -> bool:
         """Tell whether the connection is open; one that has been idle is looked at."""
@@ -101,7 +111,9 @@ class AsyncWire(asyncio.Protocol):
                 self._lane.resubmit(entry, closed_error())
             return
         self._pending.extend(batch)
-        self.transport.write(batch[0].payload if len(batch) == 1 else b"".join([entry.payload for entry in batch]))
+        payload = batch[0].payload if len(batch) == 1 else b"".join([entry.payload for entry in batch])
+        self.flow.sent += len(payload)
+        self.transport.write(payload)
         if self._timer is None:
             self._watch()
 
@@ -110,7 +122,15 @@ class AsyncWire(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self.flow.received += len(data)
         self._reader.feed(data)
+        try:
+            self._take_replies()
+        except ProtocolError as error:
+            self.abort(error)
+        self._idle_since = self._loop.time()
+
+    def _take_replies(self) -> None:
         gets, pending = self._reader.gets, self._pending
         while (reply := gets()) is not MORE:
             if self._fatal is not None:
@@ -124,7 +144,6 @@ class AsyncWire(asyncio.Protocol):
             if len(entry.replies) == entry.count:
                 pending.popleft()
                 entry.answer(entry.replies)
-        self._idle_since = self._loop.time()
 
     def connection_lost(self, error: Exception | None) -> None:
         failure = ConnectionError(f"The connection to {self._settings.safe_url} broke while commands were under way.")
@@ -137,7 +156,7 @@ class AsyncWire(asyncio.Protocol):
         self._give_up(error)
 
     def _give_up(self, error: UpstashError) -> None:
-        self._lost = True
+        self._lost = self.flow.ended = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -183,6 +202,7 @@ async def connect(settings: ConnectionSettings, lane: NativeLane) -> AsyncWire:
     except BaseException:
         wire.transport.abort()
         raise
+    wire.flow = Flow()  # the handshake is not counted, as it is not on the wires of threads
     return wire
 
 

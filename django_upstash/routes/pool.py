@@ -61,6 +61,7 @@ class Pool(Generic[W]):
         self._lock = threading.Lock()
         self._opened = 0
         self._epoch = object()
+        self._is_closed = False
 
     def __len__(self) -> int:
         """Return how many wires are open."""
@@ -86,8 +87,8 @@ class Pool(Generic[W]):
 
     def release(self, wire: W) -> None:
         """Take a wire back for the next caller."""
-        if wire.epoch is not self._epoch:
-            wire.close()
+        if self._is_closed or wire.epoch is not self._epoch:
+            self.discard(wire)
             return
         wire.idle_since = monotonic()
         self._idle.append(wire)
@@ -100,8 +101,9 @@ class Pool(Generic[W]):
         self._make_room(wire.epoch)
 
     def close(self) -> None:
-        """Close every idle wire now, and those in use as they come back."""
+        """Close every idle wire now, and those in use, or opened by stragglers, as they come back."""
         with self._lock:
+            self._is_closed = True
             idle, self._idle = self._idle, deque()
             self._opened, self._epoch = 0, object()
         while idle:
@@ -145,9 +147,22 @@ class Pool(Generic[W]):
         waiter: _Waiter[W] = _Waiter()
         self._line.append(waiter)
         self._serve()
-        if not waiter.served.wait(self._timeout) and self._leave(waiter):
+        try:
+            was_served = waiter.served.wait(self._timeout)
+        except BaseException:  # a signal's, such as Celery's soft time limit
+            self._give_up(waiter)
+            raise
+        if not was_served and self._leave(waiter):
             raise all_in_use(self._size, self._timeout)
         return waiter
+
+    def _give_up(self, waiter: _Waiter[W]) -> None:
+        if self._leave(waiter):
+            return
+        if waiter.wire is not None:
+            self.release(waiter.wire)
+        else:
+            self._make_room(waiter.epoch)
 
     def _leave(self, waiter: _Waiter[W]) -> bool:
         with self._lock:

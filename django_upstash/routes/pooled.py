@@ -25,6 +25,7 @@ from django_upstash.routes.base import Route
 from django_upstash.routes.lanes import Entry, Lane, Lanes
 from django_upstash.routes.pool import Pool, Wire
 from django_upstash.routes.sockets import reason
+from django_upstash.traffic import Flow
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
@@ -38,6 +39,7 @@ class ExchangeWire(Wire, Protocol[Answer_co]):
     """A wire that sends a payload and returns the answer to its ``count`` commands, before the deadline."""
 
     has_sent: bool  # whether the last payload left whole
+    flow: Flow
 
     @property
     def is_reusable(self) -> bool: ...
@@ -55,12 +57,17 @@ class PooledRoute(Route, Generic[W, Answer]):
         super().__init__()
         self.settings = settings
         self._timeout = settings.timeout
-        self._pool: Pool[W] = Pool(self._open, settings.max_connections, settings.pool_seconds)
+        self._pool: Pool[W] = Pool(self._open_watched, settings.max_connections, settings.pool_seconds)
         self._lanes = Lanes(self._make_lane, self._exchange_batch, settings.max_connections, settings.pool_seconds)
 
     @abstractmethod
     def _open(self) -> W:
         """Open a wire; raise ``ConnectionError`` or ``TimeoutError`` where that fails."""
+
+    def _open_watched(self) -> W:
+        wire = self._open()
+        self.traffic.watch(wire.flow)
+        return wire
 
     @abstractmethod
     def _make_lane(self, send_in_thread: Callable[[list[Entry]], None]) -> Lane: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         self._is_base64: bool | None = True if self._endpoint.host.endswith(".upstash.io") else None
         self._has_resp2: bool | None = None
         self._has_paths = True
+        self._learning = threading.Lock()
 
     def execute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
@@ -104,6 +106,10 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         commands = [command for entry in batch for command in entry.commands]
         safe = first.replay_safe if len(batch) == 1 else all(entry.is_replay_safe() for entry in batch)
         return [self._request_of([entry.payload for entry in batch], commands, safe)]
+
+    def after_fork(self) -> None:
+        self._learning = threading.Lock()
+        super().after_fork()
 
     def _open(self) -> HttpWire:
         return HttpWire(self._endpoint, self.settings)
@@ -280,7 +286,11 @@ class RestRoute(PooledRoute[HttpWire, Response]):
 
     def _learn_encoding(self) -> None:
         """Ask a server that is not Upstash's own, once, something whose answer shows whether it encodes replies."""
-        self.run(self._requests(_TELLING, atomic=False, replay_safe=True))
+        with self._learning:
+            if self._is_base64 is None:
+                self.run(self._requests(_TELLING, atomic=False, replay_safe=True))
+            if self._is_base64 is None:  # refused, by a quota or a read-only token: taken for Upstash's like
+                self._is_base64 = True
 
 
 def is_requests(outcome: list[Reply] | list[Request]) -> bool:

@@ -24,6 +24,7 @@ from django_upstash.routes.pooled import failure_of, may_repeat, pause_before_re
 from django_upstash.routes.rest import Request, RestRoute, is_requests
 from django_upstash.routes.sockets import is_quiet
 from django_upstash.routes.tls import tls_context
+from django_upstash.traffic import Flow
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
@@ -124,6 +125,7 @@ class RestLane(Lane):
         await self.close_with_loop()
         wire = await connect(self._endpoint, self._settings)
         self._wires.add(wire)
+        self._route.traffic.watch(wire.flow)
         return wire
 
 
@@ -142,6 +144,7 @@ class AsyncHttpWire(asyncio.Protocol):
         self._tunnel: asyncio.Future[bytes] | None = None
         self._lost = False
         self.has_sent = False
+        self.flow = Flow()
 
     def is_usable(self, *, verify: bool) -> bool:
         """Tell whether the connection can carry a request; it is looked at when it was idle, or with ``verify``."""
@@ -157,6 +160,7 @@ class AsyncHttpWire(asyncio.Protocol):
             raise closed_error()
         answer = self._answer = self._loop.create_future()
         self.has_sent = True
+        self.flow.sent += len(payload)
         self.transport.write(payload)
         timer = self._loop.call_later(max(deadline - monotonic(), 0), self._expire)
         try:
@@ -190,6 +194,7 @@ class AsyncHttpWire(asyncio.Protocol):
             if b"\r\n\r\n" in self._head and not self._tunnel.done():
                 self._tunnel.set_result(bytes(self._head))
             return
+        self.flow.received += len(data)
         try:
             response = self._reader.feed(data)
         except UpstashError as error:
@@ -203,7 +208,7 @@ class AsyncHttpWire(asyncio.Protocol):
             self._answer.set_result(response)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._lost = True
+        self._lost = self.flow.ended = True
         if self._answer is None or self._answer.done():
             self._fail(closed_error())
             return
@@ -221,7 +226,7 @@ class AsyncHttpWire(asyncio.Protocol):
         self.abort(TimeoutError(f"{self._settings.safe_url} did not answer within {self._settings.timeout:g} s."))
 
     def _fail(self, error: UpstashError) -> None:
-        self._lost = True
+        self._lost = self.flow.ended = True
         for future in (self._answer, self._tunnel):
             if future is not None and not future.done():
                 future.set_exception(error)

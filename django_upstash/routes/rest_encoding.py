@@ -43,11 +43,15 @@ def _text(argument: Argument) -> str:
         return argument.as_text()
     if isinstance(argument, bytes):
         return _bytes_as_text(argument)
-    if kind is int and argument.bit_length() > 64:  # type: ignore[union-attr]
-        raise DataError("An integer argument has more than 64 bits; send it as str.")
-    if isinstance(argument, bool) or not isinstance(argument, str | int | float):
+    if isinstance(argument, str):
+        return str.__str__(argument)
+    if isinstance(argument, bool) or not isinstance(argument, int | float):
         raise DataError(f"An argument is {type(argument).__name__}; commands take str, bytes, int and float.")
-    return str(argument) if isinstance(argument, str | int) else repr(argument)
+    if isinstance(argument, float):
+        return float.__repr__(argument)
+    if argument.bit_length() > 64:
+        raise DataError("An integer argument has more than 64 bits; send it as str.")
+    return int.__repr__(argument)
 
 
 def _bytes_as_text(argument: bytes) -> str:
@@ -100,7 +104,10 @@ def decode_item(item: Any, is_base64: bool) -> Reply:
         if isinstance(error, str) and error:
             return server_error(error)
         if "result" in item:
-            return decode_result(item["result"], is_base64)
+            try:
+                return decode_result(item["result"], is_base64)
+            except Base64Error:
+                raise ProtocolError("The server's answer is not base64, though it had been asked for.") from None
     raise ProtocolError("The answer has neither a result nor an error.")
 
 
@@ -132,7 +139,4 @@ def decode_items(document: Any, count: int, is_base64: bool) -> list[Reply]:
     """Return the ``count`` replies of a pipeline's answer."""
     if not isinstance(document, list) or len(document) != count:
         raise ProtocolError(f"The server answered {count} commands with something else than {count} replies.")
-    try:
-        return [decode_item(item, is_base64) for item in document]
-    except Base64Error:
-        raise ProtocolError("The server's answer is not base64, though it had been asked for.") from None
+    return [decode_item(item, is_base64) for item in document]

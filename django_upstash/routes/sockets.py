@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import select
 import socket
@@ -10,6 +11,9 @@ import struct
 import sys
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
+
+FITS_THE_KERNEL = 65536  # bytes that a socket takes at once, unless the peer has stopped reading
 
 
 def is_quiet(sock: socket.socket) -> bool:
@@ -19,6 +23,21 @@ def is_quiet(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return not poll.poll(0)
+
+
+def send_before(sock: socket.socket, payload: bytes, limit: Callable[[float], None], deadline: float) -> None:
+    """
+    Send all of a payload that may not fit into the kernel's buffer; raise when it has not left before the deadline.
+
+    ``sendall`` would give each of its steps a whole timeout of its own. ``limit`` sets the socket's timeout.
+    """
+    view = memoryview(payload)
+    while view:
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise builtins.TimeoutError
+        limit(remaining)
+        view = view[sock.send(view) :]
 
 
 def timeout_setter(sock: socket.socket) -> Callable[[float], None]:

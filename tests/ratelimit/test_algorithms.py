@@ -21,7 +21,6 @@ from django_upstash.ratelimit.policies import (
     SlidingWindow,
     TokenBucket,
 )
-from django_upstash.ratelimit.rates import parse_rate
 from tests.servers import Server
 
 SECOND = 1_000_000

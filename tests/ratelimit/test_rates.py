@@ -6,7 +6,6 @@ import pytest
 
 from django_upstash.ratelimit import Concurrency, FixedWindow, Quota, SlidingWindow, TokenBucket, parse_rate
 
-
 UNKNOWN: Any = "year"
 
 

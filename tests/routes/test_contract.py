@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -129,6 +130,27 @@ def test_execute__arguments_that_cannot_be_sent(execute: Execute, argument: Any)
 def test_execute__commands_that_need_a_connection_of_their_own(execute: Execute, name: str) -> None:
     with pytest.raises(exceptions.DataError, match="connection of its own"):
         execute([("PING",), (name, "x")])
+
+
+class Color(str, enum.Enum):
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    SEVEN = 7
+
+
+def test_execute__subclasses_are_sent_as_the_values_they_are(execute: Execute) -> None:
+    replies = execute([("SET", Color.RED, Number.SEVEN), ("GET", "red"), ("INCRBYFLOAT", "red", numeric(0.5))])
+    assert replies == [b"OK", b"7", b"7.5"]
+
+
+def numeric(value: float) -> float:
+    class Measured(float):
+        def __repr__(self) -> str:
+            return "a measure"
+
+    return Measured(value)
 
 
 def test_execute__large_values(execute: Execute) -> None:

@@ -241,6 +241,18 @@ def test_rest__what_only_reads_is_asked_again(run: Run, local_server: LocalServe
     assert outcome(run, command("GET", "k")) == b"v"
 
 
+def test_operation__a_large_request_to_a_stalled_server_ends_in_time(valkey: Server) -> None:
+    connection = Connection(make_settings("native", {"URL": valkey.tcp_url, "TIMEOUT": TIMEOUT}))
+    connection.ping()
+    valkey.pause()
+    try:
+        error = outcome(connection.run, command("SET", "large", "v" * 50_000_000))
+    finally:
+        valkey.resume()
+        connection.close()
+    assert type(error) is exceptions.TimeoutError
+
+
 def test_operation__time_spent_on_a_lost_connection_is_not_given_twice(faulty: Connection, proxy: FaultProxy) -> None:
     """The answer to the repeated command is waited for until the first one's deadline, not for a timeout of its own."""
     from django_upstash.routes.pooled import PooledRoute

@@ -166,6 +166,15 @@ def test_close__closes_idle_wires_now_and_the_others_as_they_come_back(opened: l
     assert pool.acquire() not in (idle, busy)
 
 
+def test_close__what_a_straggler_opens_afterwards_is_not_kept(opened: list[PairWire]) -> None:
+    pool = make_pool(opened)
+    pool.close()
+    wire = pool.acquire()
+    pool.release(wire)
+    assert wire.is_closed
+    assert len(pool) == 0
+
+
 def test_pool__under_more_threads_than_wires(opened: list[PairWire]) -> None:
     pool = make_pool(opened, size=4, timeout=10)
     in_use: set[PairWire] = set()

@@ -17,12 +17,13 @@ from django_upstash.inspection.sections.keys import KeysSection
 from django_upstash.inspection.sections.limits import LimitsSection
 from django_upstash.inspection.sections.overview import Overview
 from django_upstash.inspection.sections.sessions import SessionsSection
+from django_upstash.inspection.sections.stats import StatsSection
 
 
 def sections() -> dict[str, Section]:
     """Return the sections by the word that calls each; the overview has none."""
     overview = Overview(is_deployed=not conf.embedded_allowed())
-    found: list[Section] = [overview, KeysSection(), KeySection(), SessionsSection(), LimitsSection()]
+    found: list[Section] = [overview, KeysSection(), KeySection(), SessionsSection(), LimitsSection(), StatsSection()]
     return {section.name: section for section in found}
 
 

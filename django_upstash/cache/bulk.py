@@ -1,0 +1,170 @@
+"""
+The cache's methods for any number of keys: in pieces, so that neither a request nor this process's memory grows.
+
+What they take is consumed piece by piece, and may be an iterator that never was a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+
+from django_upstash.cache import expiry, many, operations
+from django_upstash.cache.chains import then, together
+from django_upstash.cache.keyspace import Keyspace
+from django_upstash.operations import Command, Operation, checked
+
+if TYPE_CHECKING:
+    from django_upstash.cache.backend import UpstashCache
+
+CHUNK = 1000
+Progress = Callable[[int], object]
+
+
+def store(space: Keyspace, pairs: dict[str, bytes], timeout: Any, handled: int) -> Operation[int]:
+    """Store encoded values, and return how many there were."""
+    options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
+    return then(many.store(space, pairs, options or ()), lambda _: len(pairs))
+
+
+def touch_piece(space: Keyspace, keys: list[Any], timeout: Any, version: Any) -> Operation[int]:
+    """Give these keys a new lifetime; return how many there are."""
+    timeout = space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
+    if timeout is None and not space.tags:
+        return _persist(space, keys, version)
+    return together([operations.touch(space, key, timeout, version) for key in keys], sum)
+
+
+def warm(
+    cache: UpstashCache,
+    items: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    *,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> int:
+    """
+    Store the values of a mapping, or of any iterable of pairs, and return how many were stored.
+
+    One request holds ``chunk`` of them, or as many as the server takes. ``progress`` is called after each, with the
+    number of pairs that are done with: after an error the next call goes on there, with the pairs from that place.
+    """
+    stored = done = 0
+    for pairs, handled in _stored_pieces(cache.keyspace, items, timeout, version, chunk):
+        stored += cache._store(pairs, timeout, handled) if pairs else 0
+        done += handled
+        _tell(progress, done)
+    return stored
+
+
+async def awarm(
+    cache: UpstashCache,
+    items: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    *,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> int:
+    """Do as ``warm`` does, awaited."""
+    stored = done = 0
+    for pairs, handled in _stored_pieces(cache.keyspace, items, timeout, version, chunk):
+        stored += await cache._astore(pairs, timeout, handled) if pairs else 0
+        done += handled
+        _tell(progress, done)
+    return stored
+
+
+def touch_many(
+    cache: UpstashCache,
+    keys: Iterable[Any],
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    *,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> int:
+    """
+    Give the keys a new lifetime, none with ``None``, and return how many of them there are.
+
+    One request holds ``chunk`` of them; ``progress`` is called after each, with the number of keys that are done with.
+    """
+    touched = done = 0
+    for piece in _key_pieces(keys, chunk, cache.keyspace.max_request_size):
+        touched += cache._touch_piece(piece, timeout, version)
+        done += len(piece)
+        _tell(progress, done)
+    return touched
+
+
+async def atouch_many(
+    cache: UpstashCache,
+    keys: Iterable[Any],
+    timeout: Any = DEFAULT_TIMEOUT,
+    version: Any = None,
+    *,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> int:
+    """Do as ``touch_many`` does, awaited."""
+    touched = done = 0
+    for piece in _key_pieces(keys, chunk, cache.keyspace.max_request_size):
+        touched += await cache._atouch_piece(piece, timeout, version)
+        done += len(piece)
+        _tell(progress, done)
+    return touched
+
+
+def _stored_pieces(
+    space: Keyspace, items: Any, timeout: Any, version: Any, chunk: int
+) -> Iterator[tuple[dict[str, bytes], int]]:
+    """Yield encoded pairs, as many as one request holds, and of how many of the items they are."""
+    _check(chunk)
+    if (space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)) is None:
+        raise ValueError("warm() stores values, so its timeout is more than 0 seconds, or None; delete_many() removes.")
+    pairs: dict[str, bytes] = {}
+    handled, room = 0, space.max_request_size
+    for key, value in items.items() if isinstance(items, Mapping) else items:
+        stored, context = space.name(key, version)
+        encoded = space.dumps(value, context)
+        size = many.size(stored, encoded)
+        if handled and (handled == chunk or size >= room):
+            yield pairs, handled
+            pairs, handled, room = {}, 0, space.max_request_size
+        if space.admits(encoded, stored):
+            pairs[stored] = encoded
+            room -= size
+        handled += 1
+    if handled:
+        yield pairs, handled
+
+
+def _key_pieces(keys: Iterable[Any], chunk: int, limit: int) -> Iterator[list[Any]]:
+    _check(chunk)
+    source = iter(keys)
+    # A key this long is one that no piece of a thousand keys was made for.
+    while piece := list(islice(source, chunk)):
+        longest = max(len(str(key)) for key in piece)
+        fitting = max(1, limit // (4 * longest + 400))
+        yield from (piece[start : start + fitting] for start in range(0, len(piece), fitting))
+
+
+def _check(chunk: int) -> None:
+    if chunk < 1:
+        raise ValueError(f"chunk is the number of keys in one request, 1 or more, not {chunk}.")
+
+
+def _tell(progress: Progress | None, done: int) -> None:
+    if progress is not None:
+        progress(done)
+
+
+def _persist(space: Keyspace, keys: list[Any], version: Any) -> Operation[int]:
+    """Remove expiries and count the keys: PERSIST alone says 0 of one that had no expiry either."""
+    stored = [space.name(key, version)[0] for key in keys]
+    persisting: list[Command] = [("PERSIST", name) for name in stored]
+    return Operation((*persisting, ("EXISTS", *stored)), lambda replies: checked(replies)[-1])

@@ -1,0 +1,154 @@
+"""A connection's counts as people read them: rates, percentiles, the month's cost; of one process, or of all that tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from django_upstash.meter import BOUNDS, Reading, percentile
+from django_upstash.operations import Operation, Reply, checked, only
+
+if TYPE_CHECKING:
+    from django_upstash.connections import Connection
+
+# https://upstash.com/pricing/redis, pay as you go.
+DOLLARS_PER_COMMAND = 0.20 / 100_000
+DOLLARS_PER_GIGABYTE = 0.03
+FREE_GIGABYTES = 200.0
+MONTH = 30 * 86_400.0
+# Where processes leave their counts for each other, and for how many seconds those are believed.
+SHARED_KEY = "django_upstash:stats"
+KEPT = 86_400
+
+_run = secrets.token_hex(4)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a month as busy as the time that was counted would cost, in dollars, and what that takes for granted."""
+
+    commands: float
+    gigabytes: float
+    dollars: float
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """
+    What a connection has been asked and has answered, in ``seconds`` of ``processes`` processes.
+
+    ``hits`` and ``misses`` are keys, whoever answered for them. ``requests`` are round trips asked for; those that tasks
+    share are counted for each. ``commands`` are the billed ones as far as they are known here: what the ``scripts``
+    among them run inside is not. Bytes are those on the wire within TLS. Latencies are in milliseconds, read from
+    buckets a fifth wide, and None before the first round trip.
+    """
+
+    hits: int
+    misses: int
+    requests: int
+    commands: int
+    scripts: int
+    errors: int
+    bytes_sent: int
+    bytes_received: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    seconds: float
+    processes: int
+    month: Cost
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same as plain data, which JSON can carry."""
+        return asdict(self)
+
+
+def stats(connection: Connection) -> Stats:
+    """Return the counts of this process."""
+    return _summed([connection.meter.read()])
+
+
+def publishing(connection: Connection) -> Operation[None]:
+    """Return the operation that leaves this process' counts on the server, in two commands and one request."""
+    document = json.dumps({"at": time.time(), "counts": connection.meter.read()})
+    commands = (("HSET", SHARED_KEY, _process(), document), ("EXPIRE", SHARED_KEY, KEPT))
+
+    def parse(replies: list[Reply]) -> None:
+        checked(replies)
+
+    return Operation(commands, parse, replay_safe=True)
+
+
+def collecting() -> Operation[Stats]:
+    """
+    Return the operation that sums what processes have left on the server within a day, and removes what is older.
+
+    It costs one command, and one more where something is removed.
+    """
+
+    def parse(replies: list[Reply]) -> Any:
+        fields = only(replies)
+        documents = {name: json.loads(text) for name, text in zip(fields[::2], fields[1::2], strict=True)}
+        oldest = time.time() - KEPT
+        stale = [name for name, document in documents.items() if document["at"] < oldest]
+        summed = _summed([Reading(*document["counts"]) for name, document in documents.items() if name not in stale])
+        return Operation((("HDEL", SHARED_KEY, *stale),), lambda _: summed) if stale else summed
+
+    return Operation((("HGETALL", SHARED_KEY),), parse)
+
+
+def _process() -> str:
+    # Forked children share what was drawn at import, and no process id; containers often share theirs.
+    return f"{socket.gethostname()}:{os.getpid()}:{_run}"
+
+
+def _summed(readings: Iterable[Reading]) -> Stats:
+    readings = list(readings)
+    latencies = [sum(column) for column in zip(*(reading.latencies for reading in readings), strict=True)]
+    commands, sent, received = (
+        sum(reading.commands for reading in readings),
+        sum(reading.bytes_sent for reading in readings),
+        sum(reading.bytes_received for reading in readings),
+    )
+    scripts = sum(reading.scripts for reading in readings)
+    # Processes that ran at the same time add up their loads, not their times.
+    seconds = max((reading.age for reading in readings), default=0.0)
+    return Stats(
+        sum(reading.hits for reading in readings),
+        sum(reading.misses for reading in readings),
+        sum(reading.requests for reading in readings),
+        commands,
+        scripts,
+        sum(reading.errors for reading in readings),
+        sent,
+        received,
+        *(_milliseconds(latencies, share) for share in (0.5, 0.95, 0.99)),
+        seconds,
+        len(readings),
+        _cost(commands, sent + received, scripts, seconds, len(readings)),
+    )
+
+
+def _milliseconds(latencies: list[int], share: float) -> float | None:
+    found = percentile(latencies or [0] * len(BOUNDS), share)
+    return None if found is None else found * 1000
+
+
+def _cost(commands: int, carried: int, scripts: int, seconds: float, processes: int) -> Cost:
+    share = MONTH / seconds if seconds else 0.0
+    monthly, gigabytes = commands * share, carried * share / 1e9
+    dollars = monthly * DOLLARS_PER_COMMAND + max(0.0, gigabytes - FREE_GIGABYTES) * DOLLARS_PER_GIGABYTE
+    noun = "process" if processes == 1 else "processes"
+    assumptions = (
+        f"30 days like the {seconds:.0f} s counted, of {processes} {noun}",
+        "pay as you go in one region: $0.20 per 100,000 commands, $0.03 per GB beyond 200 GB, storage left out",
+        f"the commands that {scripts} script calls ran inside are billed and not in here",
+    )
+    return Cost(monthly, gigabytes, dollars, assumptions)
