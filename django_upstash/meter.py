@@ -14,7 +14,7 @@ from django_upstash.traffic import Traffic
 if TYPE_CHECKING:
     from django_upstash.operations import Operation
 
-# Upper ends of the latencies' buckets in seconds, from 10 µs to 82 s: the E12 series, each about a fifth above the last.
+# Upper ends of the buckets of latencies in seconds, 10 µs to 82 s: the E12 series, each a fifth above the last.
 BOUNDS = tuple(
     step * 10.0**power for power in range(-6, 1) for step in (10, 12, 15, 18, 22, 27, 33, 39, 47, 56, 68, 82)
 )

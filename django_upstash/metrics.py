@@ -1,7 +1,7 @@
 """
 The counts of this process' connections as OpenMetrics text, and a view that serves it to a scraper.
 
-    path("metrics/", "django_upstash.metrics.metrics")
+    path("metrics/", django_upstash.metrics.metrics)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A connection's counts as people read them: rates, percentiles, the month's cost; of one process, or of all that tell."""
+"""A connection's counts as people read them: percentiles, the cost of a month; of one process, or of all that tell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from django_upstash.meter import BOUNDS, Reading, percentile
+from django_upstash.meter import Reading, percentile
 from django_upstash.operations import Operation, Reply, checked, only
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Stats:
     """
     What a connection has been asked and has answered, in ``seconds`` of ``processes`` processes.
 
-    ``hits`` and ``misses`` are keys, whoever answered for them. ``requests`` are round trips asked for; those that tasks
-    share are counted for each. ``commands`` are the billed ones as far as they are known here: what the ``scripts``
+    ``hits`` and ``misses`` are keys, whoever answered for them. ``requests`` are round trips asked for; one that tasks
+    share is counted for each. ``commands`` are the billed ones as far as they are known here: what the ``scripts``
     among them run inside is not. Bytes are those on the wire within TLS. Latencies are in milliseconds, read from
     buckets a fifth wide, and None before the first round trip.
     """
@@ -109,35 +109,35 @@ def _process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{_run}"
 
 
-def _summed(readings: Iterable[Reading]) -> Stats:
-    readings = list(readings)
+def _summed(readings: Sequence[Reading]) -> Stats:
+    def total(field: str) -> int:
+        return sum(getattr(reading, field) for reading in readings)
+
     latencies = [sum(column) for column in zip(*(reading.latencies for reading in readings), strict=True)]
-    commands, sent, received = (
-        sum(reading.commands for reading in readings),
-        sum(reading.bytes_sent for reading in readings),
-        sum(reading.bytes_received for reading in readings),
-    )
-    scripts = sum(reading.scripts for reading in readings)
     # Processes that ran at the same time add up their loads, not their times.
     seconds = max((reading.age for reading in readings), default=0.0)
     return Stats(
-        sum(reading.hits for reading in readings),
-        sum(reading.misses for reading in readings),
-        sum(reading.requests for reading in readings),
-        commands,
-        scripts,
-        sum(reading.errors for reading in readings),
-        sent,
-        received,
-        *(_milliseconds(latencies, share) for share in (0.5, 0.95, 0.99)),
-        seconds,
-        len(readings),
-        _cost(commands, sent + received, scripts, seconds, len(readings)),
+        hits=total("hits"),
+        misses=total("misses"),
+        requests=total("requests"),
+        commands=total("commands"),
+        scripts=total("scripts"),
+        errors=total("errors"),
+        bytes_sent=total("bytes_sent"),
+        bytes_received=total("bytes_received"),
+        latency_p50_ms=_milliseconds(latencies, 0.50),
+        latency_p95_ms=_milliseconds(latencies, 0.95),
+        latency_p99_ms=_milliseconds(latencies, 0.99),
+        seconds=seconds,
+        processes=len(readings),
+        month=_cost(
+            total("commands"), total("bytes_sent") + total("bytes_received"), total("scripts"), seconds, len(readings)
+        ),
     )
 
 
 def _milliseconds(latencies: list[int], share: float) -> float | None:
-    found = percentile(latencies or [0] * len(BOUNDS), share)
+    found = percentile(latencies, share)
     return None if found is None else found * 1000
 
 

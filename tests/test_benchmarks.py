@@ -90,3 +90,13 @@ def test_sessions__reports_every_goal() -> None:
     goals = {row["name"]: found["goal"] for row in rows for found in row["comparisons"] if "goal" in found}
     assert goals == SESSION_GOALS
     assert {len(row["microseconds"]) for row in rows} == {3}
+
+
+def test_bulk__reports_the_goal() -> None:
+    ran = benchmark("--keys", "1000", module="benchmarks.bulk")
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(ran.stdout)
+
+    assert (report["keys"], report["matches"]) == (1000, 10)
+    assert set(report["delete_pattern"]["seconds"]) == {"ours", "django-redis"}
+    assert report["delete_pattern"]["goal"] == 10

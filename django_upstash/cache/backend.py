@@ -14,7 +14,7 @@ from django.core.signals import setting_changed
 from django_redis.cache import RedisCache  # type: ignore[import-untyped]
 
 from django_upstash import cache_location, cache_options, conf, numbers
-from django_upstash.cache import counters, many, operations, scans, stampede
+from django_upstash.cache import bulk, counters, many, operations, scans, stampede
 from django_upstash.cache.failover import AWAY, Defaults, Failover
 from django_upstash.cache.failures import COLLECTION_FALLBACKS, IGNORABLE, Fallback
 from django_upstash.cache.formats import flag, value_codec
@@ -22,6 +22,7 @@ from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.near import LocalStats, Near, tiers
 from django_upstash.cache.outages import outages
 from django_upstash.cache.payloads import SizeGuard
+from django_upstash.cache.rehearsal import members, rehearsed
 from django_upstash.cache.stampede import Protection
 from django_upstash.cache.tags import invalidate_tags
 from django_upstash.cache.twins import twin
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _CLIENT = "django_upstash.cache.client.UpstashClient"
 # What a cache object has made of settings, and makes anew when they change.
-_DERIVED = ("connection", "failover", "keyspace", "options", "runner")
+_DERIVED = ("_members_runner", "connection", "failover", "keyspace", "options", "runner")
 _caches: weakref.WeakSet[UpstashCache] = weakref.WeakSet()
 
 
@@ -51,7 +52,7 @@ class _Naming:
 
     def __set__(self, cache: UpstashCache, value: Any) -> None:
         cache.__dict__[self._name] = value
-        for made in ("failover", "keyspace", "runner"):
+        for made in ("_members_runner", "failover", "keyspace", "runner"):
             cache.__dict__.pop(made, None)
 
 
@@ -97,13 +98,12 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
     @cached_property
     def failover(self) -> Defaults | Failover | None:
         """What does without the server in an outage; None where errors are raised."""
-        if self.options.on_failure == "raise":
-            return None
-        connection = self.connection
-        outage = outages.of(connection, self.key_prefix)
-        if self.options.on_failure == "default":
-            return Defaults(self._tiered(), connection.availability, outage)
-        return Failover(self._tiered(), connection.availability, outage, lambda: scans.clear(self.keyspace))
+        return self._without_server(self._tiered())
+
+    @cached_property
+    def _members_runner(self) -> Runner:
+        # Members, fields and items are not what the near tier remembers.
+        return self._without_server(self.connection) or self.connection
 
     @property
     def backend_in_use(self) -> str:
@@ -168,6 +168,10 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
     delete_pattern, adelete_pattern = twin(scans.delete_pattern)
     clear, aclear = twin(scans.clear)
     _page, _apage = twin(scans.page)
+    _store, _astore = twin(bulk.store)
+    _touch_piece, _atouch_piece = twin(bulk.touch_piece)
+    warm, awarm = bulk.warm, bulk.awarm
+    touch_many, atouch_many = bulk.touch_many, bulk.atouch_many
     invalidate_tags, ainvalidate_tags = twin(invalidate_tags)
 
     def get_or_set(
@@ -228,6 +232,16 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
             for key in found:
                 yield key
 
+    async def asscan_iter(
+        self, key: Any, match: str | None = None, count: int | None = 10, version: Any = None
+    ) -> AsyncIterator[Any]:
+        """Yield the members of a set, a page at a time; one may come twice."""
+        try:
+            async for member in members(self.keyspace, self._members_runner.arun, key, match, count, version):
+                yield member
+        except IGNORABLE as error:
+            self.fall_back(error, lambda: None, (), {})
+
     def close(self, **kwargs: Any) -> None:
         """Do nothing: the connection belongs to the process, and stays open for the next request."""
 
@@ -238,6 +252,15 @@ class UpstashCache(RedisCache):  # type: ignore[misc]
         if self._log_ignored_exceptions and not isinstance(error, ServerAwayError):
             self.logger.exception("Exception ignored")
         return fallback(*args, **kwargs)
+
+    def _without_server(self, server: Runner) -> Defaults | Failover | None:
+        if self.options.on_failure == "raise":
+            return None
+        connection = self.connection
+        outage = outages.of(connection, self.key_prefix)
+        if self.options.on_failure == "default":
+            return Defaults(server, connection.availability, outage)
+        return Failover(server, connection.availability, outage, lambda: scans.clear(self.keyspace))
 
     def _tiered(self) -> Runner:
         local = self.options.local
@@ -278,6 +301,18 @@ def _collection_method(name: str, fallback: Fallback) -> Callable[..., Any]:
     return method
 
 
+def _awaited_collection_method(name: str, fallback: Fallback) -> Callable[..., Any]:
+    async def method(self: UpstashCache, *args: Any, **kwargs: Any) -> Any:
+        try:
+            operation = rehearsed(self.client, name, args, kwargs)
+            return await self._members_runner.arun(operation) if operation.commands else operation.parse([])
+        except IGNORABLE as error:
+            return self.fall_back(error, fallback, args, kwargs)
+
+    method.__name__, method.__doc__ = f"a{name}", f"Do as the client's ``{name}`` does."
+    return method
+
+
 def _on_server(cache: UpstashCache, name: str, args: Any, kwargs: Any) -> Any:
     failover = cache.failover
     if failover is None:
@@ -302,6 +337,8 @@ def _guarded(cache: UpstashCache, items: Iterator[Any]) -> Iterator[Any]:
 
 for _name, _fallback in COLLECTION_FALLBACKS.items():
     setattr(UpstashCache, _name, _collection_method(_name, _fallback))
+    if _name != "sscan_iter":
+        setattr(UpstashCache, f"a{_name}", _awaited_collection_method(_name, _fallback))
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -24,7 +24,7 @@ CHUNK = 1000
 Progress = Callable[[int], object]
 
 
-def store(space: Keyspace, pairs: dict[str, bytes], timeout: Any, handled: int) -> Operation[int]:
+def store(space: Keyspace, pairs: dict[str, bytes], timeout: Any) -> Operation[int]:
     """Store encoded values, and return how many there were."""
     options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
     return then(many.store(space, pairs, options or ()), lambda _: len(pairs))
@@ -55,7 +55,7 @@ def warm(
     """
     stored = done = 0
     for pairs, handled in _stored_pieces(cache.keyspace, items, timeout, version, chunk):
-        stored += cache._store(pairs, timeout, handled) if pairs else 0
+        stored += cache._store(pairs, timeout) if pairs else 0
         done += handled
         _tell(progress, done)
     return stored
@@ -73,7 +73,7 @@ async def awarm(
     """Do as ``warm`` does, awaited."""
     stored = done = 0
     for pairs, handled in _stored_pieces(cache.keyspace, items, timeout, version, chunk):
-        stored += await cache._astore(pairs, timeout, handled) if pairs else 0
+        stored += await cache._astore(pairs, timeout) if pairs else 0
         done += handled
         _tell(progress, done)
     return stored
@@ -94,7 +94,7 @@ def touch_many(
     One request holds ``chunk`` of them; ``progress`` is called after each, with the number of keys that are done with.
     """
     touched = done = 0
-    for piece in _key_pieces(keys, chunk, cache.keyspace.max_request_size):
+    for piece in _key_pieces(cache.keyspace, keys, chunk):
         touched += cache._touch_piece(piece, timeout, version)
         done += len(piece)
         _tell(progress, done)
@@ -112,7 +112,7 @@ async def atouch_many(
 ) -> int:
     """Do as ``touch_many`` does, awaited."""
     touched = done = 0
-    for piece in _key_pieces(keys, chunk, cache.keyspace.max_request_size):
+    for piece in _key_pieces(cache.keyspace, keys, chunk):
         touched += await cache._atouch_piece(piece, timeout, version)
         done += len(piece)
         _tell(progress, done)
@@ -143,13 +143,14 @@ def _stored_pieces(
         yield pairs, handled
 
 
-def _key_pieces(keys: Iterable[Any], chunk: int, limit: int) -> Iterator[list[Any]]:
+def _key_pieces(space: Keyspace, keys: Iterable[Any], chunk: int) -> Iterator[list[Any]]:
     _check(chunk)
     source = iter(keys)
-    # A key this long is one that no piece of a thousand keys was made for.
+    # With tags, a server that has not seen the script gets its source for each key.
+    overhead = 16_000 if space.tags else 400
     while piece := list(islice(source, chunk)):
         longest = max(len(str(key)) for key in piece)
-        fitting = max(1, limit // (4 * longest + 400))
+        fitting = max(1, space.max_request_size // (4 * longest + overhead))
         yield from (piece[start : start + fitting] for start in range(0, len(piece), fitting))
 
 

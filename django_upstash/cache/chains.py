@@ -40,13 +40,13 @@ def in_turn(
 
 
 def together(operations: Sequence[Operation[Any]], gather: Callable[[list[Any]], Any]) -> Operation[Any]:
-    """Return the operation that runs these side by side, in the round trips of the longest, and gathers their results."""
+    """Return the operation that runs these side by side, in as many round trips as the longest takes."""
     results: dict[int, Any] = {}
 
     def step(pending: dict[int, Operation[Any]]) -> Operation[Any]:
         def parse(replies: list[Any]) -> Any:
             answers = iter(replies)
-            following = {}
+            following: dict[int, Operation[Any]] = {}
             for place, operation in pending.items():
                 result = operation.parse([*islice(answers, len(operation.commands))])
                 (following if isinstance(result, Operation) else results)[place] = result

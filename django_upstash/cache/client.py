@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django_redis.client import DefaultClient  # type: ignore[import-untyped]
 from django_redis.util import CacheKey  # type: ignore[import-untyped]
 
+from django_upstash.cache.hashes_and_lists import HashesAndLists
 from django_upstash.cache.scans import texts
 from django_upstash.codecs import UNREADABLE, decode_member, encode_field, encode_member
 
@@ -29,12 +30,12 @@ _OF_THE_CACHE = (
 )
 
 
-class UpstashClient(DefaultClient):  # type: ignore[misc]
+class UpstashClient(HashesAndLists, DefaultClient):  # type: ignore[misc]
     """
     django-redis' ``DefaultClient`` on the cache's connection.
 
-    Members, scores and fields are run by redis-py's API over that connection, on either route; values under a key of
-    their own by the cache. It opens no connection of its own.
+    Members, scores, fields and items are run by redis-py's API over that connection, on either route; values under a
+    key of their own by the cache. It opens no connection of its own.
     """
 
     def __init__(self, server: Any, params: dict[str, Any], backend: UpstashCache) -> None:
@@ -54,6 +55,9 @@ class UpstashClient(DefaultClient):  # type: ignore[misc]
     def get_client_with_index(self, write: bool = True, tried: list[int] | None = None) -> tuple[redis.Redis, int]:
         return self.get_client(), 0
 
+    def get_next_client_index(self, write: bool = True, tried: list[int] | None = None) -> int:
+        return 0
+
     def connect(self, index: int = 0) -> redis.Redis:
         return self.get_client()
 
@@ -61,6 +65,9 @@ class UpstashClient(DefaultClient):  # type: ignore[misc]
         """Do nothing: the connection belongs to the process."""
 
     def close(self) -> None:
+        """Do nothing: the connection belongs to the process."""
+
+    def do_close_clients(self) -> None:
         """Do nothing: the connection belongs to the process."""
 
     def make_key(self, key: Any, version: int | None = None, prefix: str | None = None) -> CacheKey:

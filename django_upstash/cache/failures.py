@@ -55,6 +55,10 @@ def _none_refused(key: Any, *members: Any, **kwargs: Any) -> list[bool]:
     return [False] * len(members)
 
 
+def _none_found(key: Any, *fields: Any, **kwargs: Any) -> list[None]:
+    return [None] * len(fields)
+
+
 def _counted_or_one(key: Any, count: int | None = None, *args: Any, **kwargs: Any) -> Any:
     return None if count is None else []
 
@@ -79,19 +83,21 @@ FALLBACKS: dict[str, Fallback] = {
     "page": _empty_page,
     **dict.fromkeys(("add", "delete", "expire", "expire_at", "has_key", "persist"), _no),
     **dict.fromkeys(("pexpire", "pexpire_at", "set", "touch"), _no),
-    **dict.fromkeys(("delete_many", "delete_pattern", "pttl", "ttl"), _zero),
+    **dict.fromkeys(("delete_many", "delete_pattern", "pttl", "store", "touch_piece", "ttl"), _zero),
     **dict.fromkeys(("clear", "decr", "decr_version", "incr", "incr_version", "invalidate_tags"), _nothing),
 }
 COLLECTION_FALLBACKS: dict[str, Fallback] = {
+    "hgetall": _dict,
+    "hmget": _none_found,
     "smismember": _none_refused,
     "spop": _popped_from_set,
     "sscan_iter": _empty_iterator,
     **dict.fromkeys(("sdiff", "sinter", "smembers", "sscan", "sunion"), _set),
-    **dict.fromkeys(("hexists", "sismember", "smove"), _no),
-    **dict.fromkeys(("hdel", "hlen", "hset", "sadd", "scard", "srem"), _zero),
+    **dict.fromkeys(("hexists", "ltrim", "sismember", "smove"), _no),
+    **dict.fromkeys(("hdel", "hlen", "hset", "llen", "lpush", "rpush", "sadd", "scard", "srem"), _zero),
     **dict.fromkeys(("sdiffstore", "sinterstore", "sunionstore"), _zero),
     **dict.fromkeys(("zadd", "zcard", "zcount", "zrem", "zremrangebyscore"), _zero),
-    **dict.fromkeys(("srandmember", "zpopmax", "zpopmin"), _counted_or_one),
-    **dict.fromkeys(("hkeys", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore"), _list),
-    **dict.fromkeys(("zincrby", "zrank", "zscore"), _nothing),
+    **dict.fromkeys(("lpop", "rpop", "srandmember", "zpopmax", "zpopmin"), _counted_or_one),
+    **dict.fromkeys(("hkeys", "hvals", "lrange", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore"), _list),
+    **dict.fromkeys(("hget", "hincrby", "zincrby", "zrank", "zscore"), _nothing),
 }

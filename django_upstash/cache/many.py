@@ -134,7 +134,8 @@ def _set_all(
         else:
             refused[stored] = key
     removing = [Operation((("DEL", *refused),), only)] if refused else []
-    return in_turn([*removing, store(space, pairs, options)], lambda _: [*refused.values()])
+    storing = [store(space, pairs, options)] if pairs else []
+    return in_turn([*removing, *storing], lambda _: [*refused.values()])
 
 
 def store(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...]) -> Operation[None]:

@@ -53,9 +53,11 @@ def rehearsed(
 ) -> Operation[Any]:
     """Return the operation that does what this method of the client does."""
 
+    connection_client: Any = client.get_client()
+
     def call(replies: tuple[Reply, ...]) -> Any:
         actor: Any = copy.copy(client)
-        redis = _Rehearsing(client.get_client(), replies)
+        redis = _Rehearsing(connection_client, replies)
         actor.get_client = lambda *args, **kwargs: redis
         return getattr(actor, name)(*args, **kwargs)
 

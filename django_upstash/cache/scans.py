@@ -7,7 +7,7 @@ A page looks at about ``count`` keys of the database, whichever it matches, so t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
@@ -28,6 +28,16 @@ class Page(NamedTuple):
 
     keys: list[str]
     cursor: str | None
+
+
+class Swept(NamedTuple):
+    """How many keys a sweep has removed, and the cursor at which another one finds the rest; None at the end."""
+
+    removed: int
+    cursor: str | None
+
+
+Progress: TypeAlias = Callable[[Swept], object]
 
 
 def page(
@@ -68,20 +78,32 @@ def delete_pattern(
     prefix: str | None = None,
     client: Any = None,
     itersize: int | None = None,
+    *,
+    cursor: str = START,
+    progress: Progress | None = None,
 ) -> Operation[int]:
-    """Remove the keys that match ``pattern``, and return how many there were."""
-    sweeping = _sweep(space.pattern(pattern, version, prefix), itersize, lambda stored: True)
+    """
+    Remove the keys that match ``pattern``, and return how many there were.
+
+    Each request removes what the one before has found, and looks at ``itersize`` more keys of the database.
+    ``progress`` is called with a ``Swept`` after each; with its ``cursor``, a later call goes on at that place.
+    """
+    sweeping = _sweep(space.pattern(pattern, version, prefix), itersize, lambda stored: True, cursor, progress)
     return Sweep(sweeping.commands, sweeping.parse)
 
 
-def clear(space: Keyspace) -> Operation[None]:
-    """Remove every key of this cache, of all versions, and nothing else."""
+def clear(
+    space: Keyspace, *, itersize: int | None = None, cursor: str = START, progress: Progress | None = None
+) -> Operation[None]:
+    """Remove every key of this cache, of all versions, and nothing else; as ``delete_pattern`` does."""
     pattern, belongs = space.everything()
-    sweeping = then(_sweep(pattern, None, belongs), lambda removed: None)
+    sweeping = then(_sweep(pattern, itersize, belongs, cursor, progress), lambda removed: None)
     return Sweep(sweeping.commands, sweeping.parse)
 
 
-def _sweep(pattern: str, count: int | None, belongs: Callable[[str], Any]) -> Operation[int]:
+def _sweep(
+    pattern: str, count: int | None, belongs: Callable[[str], Any], start: str, progress: Progress | None
+) -> Operation[int]:
     """Remove page by page: each round trip removes what the one before found, and finds more."""
 
     def go_on(doomed: list[str], cursor: str | None, removed: int) -> Operation[int]:
@@ -91,6 +113,8 @@ def _sweep(pattern: str, count: int | None, belongs: Callable[[str], Any]) -> Op
         def parse(replies: list[Reply]) -> Any:
             checked(replies)
             total = removed + (replies[0] if doomed else 0)  # type: ignore[operator]
+            if progress is not None:
+                progress(Swept(total, cursor))
             if cursor is None:
                 return total
             found, following = _read(replies[-1])
@@ -99,7 +123,7 @@ def _sweep(pattern: str, count: int | None, belongs: Callable[[str], Any]) -> Op
 
         return Operation((*unlinking, *scanning), parse)
 
-    return go_on([], START, 0)
+    return go_on([], start, 0)
 
 
 def _scan(pattern: str, cursor: str, count: int | None) -> Command:

@@ -30,46 +30,51 @@ end
 
 local function sliding(text, cost, limit, width)
   local OLDEST = 50
-  local counts, used, newest = {}, 0, floor(now / width)
-  local stored = text and tonumber(text:match('^s(%d+)[ %d]*$'))
+  local counts, used, newest, oldest = {}, 0, floor(now / width), 0
+  local stored, first = (text or ''):match('^s(%d+)()')
+  stored = tonumber(stored)
   if stored and stored - newest <= OLDEST then
     newest = math.max(newest, stored)
     local age = newest - stored
-    for count in text:gmatch(' (%d+)') do
+    for younger = 0, math.min(age - 1, OLDEST) do
+      counts[younger] = 0
+    end
+    for count in text:sub(first, age > OLDEST and first - 1 or -1):gmatch('%d+') do
+      count = tonumber(count)
+      counts[age], oldest, used = count, age, used + count
+      age = age + 1
       if age > OLDEST then
         break
       end
-      counts[age] = tonumber(count)
-      used = used + counts[age]
-      age = age + 1
     end
   end
   local granted, wait = cost <= 0 or used + cost <= limit, 0
   if not granted then
-    local excess, age = used + cost - limit, OLDEST + 1
-    repeat
-      age = age - 1
-      excess = excess - (counts[age] or 0)
-    until excess <= 0 or age == 0
+    local excess, age = used + cost - limit, oldest
+    while age > 0 and excess > counts[age] do
+      excess, age = excess - counts[age], age - 1
+    end
     wait = (newest - age + OLDEST + 1) * width - now
   elseif cost > 0 then
     counts[0], used = (counts[0] or 0) + cost, used + cost
   else
-    for age = OLDEST, 0, -1 do
+    for age = oldest, 0, -1 do
       local back = math.min(counts[age] or 0, -cost)
       counts[age], used, cost = (counts[age] or 0) - back, used - back, cost + back
     end
   end
-  local parts, youngest, length = {string.format('s%.0f', newest)}, 0, 1
-  for age = OLDEST, 0, -1 do
-    local count = counts[age] or 0
-    parts[age + 2] = string.format('%.0f', count)
-    if count > 0 then
-      youngest, length = age, math.max(length, age + 2)
+  while oldest >= 0 and (counts[oldest] or 0) == 0 do
+    oldest = oldest - 1
+  end
+  local state, youngest = 's' .. newest, 0
+  if used > 0 then
+    state = state .. ' ' .. table.concat(counts, ' ', 0, oldest)
+    while counts[youngest] == 0 do
+      youngest = youngest + 1
     end
   end
   local left = (newest - youngest + OLDEST + 1) * width - now
-  return granted, math.max(0, limit - used), wait, used > 0 and left or 0, table.concat(parts, ' ', 1, length), left
+  return granted, math.max(0, limit - used), wait, used > 0 and left or 0, state, left
 end
 
 local function bucket(text, cost, limit, scale, drain, tick)
@@ -131,9 +136,8 @@ local granted, reply, writes, lifetime = true, {0, 0}, {}, 0
 for number, key in ipairs(KEYS) do
   local grants, left, wait, reset, state, ttl = decide(number, tonumber(ARGV[2]))
   granted = granted and grants
-  for _, value in ipairs({grants and 1 or 0, left, wait, reset}) do
-    reply[#reply + 1] = value
-  end
+  local place = 4 * number - 1
+  reply[place], reply[place + 1], reply[place + 2], reply[place + 3] = grants and 1 or 0, left, wait, reset
   writes[2 * number - 1], writes[2 * number], lifetime = key, state, math.max(lifetime, ttl)
 end
 if not granted then
@@ -147,7 +151,7 @@ end
 
 reply[1] = 1
 -- The server's clock and ours differ a little: what is too old is known by its own time, what is gone is lost.
-lifetime = string.format('%.0f', ceil(lifetime / 1000) + GRACE)
+lifetime = ceil(lifetime / 1000) + GRACE
 local function set_each()
   for number = 1, #writes, 2 do
     redis.call('SET', writes[number], writes[number + 1], 'PX', lifetime)

@@ -15,7 +15,8 @@ from django_upstash.ratelimit.policies import MICROSECONDS, SUB_BUCKETS, Terms
 
 _COUNTED = 10**9
 _MOST_DIGITS = 20
-_RING = re.compile(r"s(\d+)([ \d]*)", re.ASCII)
+_RING = re.compile(r"s(\d+)(.*)", re.ASCII | re.DOTALL)
+_NUMBER = re.compile(r"\d+", re.ASCII)
 _BUCKET = re.compile(r"b(\d+) (\d+) (\d+)", re.ASCII)
 _LEASE = re.compile(r"([A-Za-z]\w*) (\d+)", re.ASCII)
 
@@ -92,7 +93,7 @@ def _ring(text: str, newest: int) -> tuple[int, list[int]]:
     if match is None or int(match[1]) - newest > SUB_BUCKETS:
         return newest, empty
     newest = max(newest, int(match[1]))
-    shifted = empty[: newest - int(match[1])] + [int(count) for count in match[2].split()]
+    shifted = empty[: newest - int(match[1])] + [int(count) for count in _NUMBER.findall(match[2])]
     return newest, (shifted + empty)[: SUB_BUCKETS + 1]
 
 

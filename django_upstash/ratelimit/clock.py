@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 LIFETIME = 300.0
 # A sample that took longer than this, for it opened a connection on its way perhaps, is followed by another.
@@ -12,12 +13,10 @@ _SHARP = 0.02
 _JUMP = 1.0
 
 
-def _steady() -> float:
-    # Unlike monotonic(), this goes on while the machine is suspended.
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-steady: Callable[[], float] = _steady if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+# Unlike monotonic(), the first goes on while the machine is suspended.
+steady: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
 
 
 class ServerClock:
@@ -43,8 +42,8 @@ class ServerClock:
     @property
     def is_due(self) -> bool:
         """Whether the next request shall ask for the time again."""
-        elapsed = self._steady() - self._taken
-        return self._again or elapsed > LIFETIME or abs(self._wall() - self._steady() - self._drift) > _JUMP
+        now = self._steady()
+        return self._again or now - self._taken > LIFETIME or abs(self._wall() - now - self._drift) > _JUMP
 
     def now(self) -> int:
         """Return the server's time in microseconds since 1970; this machine's steady clock, before any sample."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from django_upstash.ratelimit.policies import Policy
 
@@ -20,8 +20,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """
     What one policy says. Times are in seconds.
 
@@ -43,8 +42,7 @@ class Outcome:
         return self.policy.limit
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """
     Whether ``cost`` units may pass, and what is left. Times are in seconds from the decision.
 
@@ -99,7 +97,7 @@ class Decision:
 
     def in_shadow(self) -> Decision:
         """Return the same decision as shadow mode gives it: allowed, and marked where it would not have been."""
-        return self if self.allowed else replace(self, allowed=True, shadowed=True)
+        return self if self.allowed else self._replace(allowed=True, shadowed=True)
 
 
 def _wait(outcome: Outcome) -> float:

@@ -18,6 +18,7 @@ from django_upstash.ratelimit.rates import shown
 from django_upstash.ratelimit.rules import FOREVER
 
 if TYPE_CHECKING:
+    from django_upstash.connections import Connection
     from django_upstash.ratelimit.limiter import RateLimiter
     from django_upstash.ratelimit.rules import RuleBook
 
@@ -34,8 +35,30 @@ class Inquiry:
     operation that leads to it.
     """
 
-    def __init__(self, limiter: RateLimiter, identities: Sequence[str], cost: int, *, charges: bool) -> None:
+    __slots__ = (
+        "_memory",
+        "_outdated",
+        "_server",
+        "charges",
+        "cost",
+        "identities",
+        "keys",
+        "lease",
+        "limiter",
+        "settings",
+    )
+
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        identities: Sequence[str],
+        cost: int,
+        *,
+        charges: bool,
+        settings: conf.RateLimitSettings,
+    ) -> None:
         self.limiter = limiter
+        self.settings = settings
         self.identities = identities
         self.keys = [prefix + identity for prefix, identity in zip(limiter.prefixes, identities, strict=True)]
         self.cost = check_cost(cost)
@@ -45,15 +68,20 @@ class Inquiry:
 
     def begin(self) -> Operation[Decision] | Decision:
         """Return the decision where this process knows it; raise ``UpstashError`` where the server is known away."""
-        if not conf.ratelimit_settings().enabled:
+        if not self.settings.enabled:
             return self._unlimited(Reason.DISABLED, self.limiter.policies)
-        self._server = self.limiter.server
+        self._server = self.limiter.server_by(self.settings)
         self._memory = self._server.memory
         return self._decide() if self._memory.clock.is_known else self._learn()
 
+    @property
+    def connection(self) -> Connection:
+        return self._server.connection
+
     def succeeded(self) -> None:
         """Note that the server has answered."""
-        self._memory.outage.succeeded(self._server.base.settings.safe_url)
+        if self._memory.outage.is_on:
+            self._memory.outage.succeeded(self._server.base.settings.safe_url)
 
     def without_server(self, error: UpstashError) -> Decision:
         """Return the decision for when the server cannot be asked, as ``on_failure`` says."""
@@ -86,12 +114,15 @@ class Inquiry:
         memory, book = self._memory, self._book()
         now = memory.clock.now()
         judged, policies = self._judge(book, now)
-        if book is None or not book.is_due:
+        rules_due = book is not None and book.is_due
+        if not rules_due:
             found = self._known(policies, now) if judged is None else judged
             if found is not None:
                 return found
         self._check_availability()
-        return self._ask(book, judged, policies, now)
+        if rules_due or memory.clock.is_due:
+            return self._ask_and_learn(book, judged, policies, now)
+        return self._ask(self._attempt(policies, now))
 
     def _check_availability(self) -> None:
         if not self._server.connection.availability.may_ask():
@@ -99,13 +130,9 @@ class Inquiry:
 
     def _known(self, policies: Sequence[Policy], now: int) -> Decision | None:
         """Return the denial that this process knows to last, or that needs no server."""
-        never = tuple(
-            Outcome(policy, False, 0, None, 0.0)
-            for policy in policies
-            if policy.limit < (min(self.cost, 1) if policy.algorithm == "leases" else self.cost)
-        )
-        if never:
-            return Decision(False, Reason.COST_ABOVE_LIMIT, self.cost, never)
+        hopeless = self._hopeless(policies)
+        if hopeless is not None or not self._memory.denials:
+            return hopeless
         find = self._memory.denials.find
         found = [find(key, policy, self.cost, now) for key, policy in zip(self.keys, policies, strict=True)]
         if not any(found):
@@ -116,37 +143,46 @@ class Inquiry:
         ]
         return Decision(False, Reason.LIMITED, self.cost, tuple(outcome for outcome in outcomes if outcome is not None))
 
-    def _ask(
+    def _ask(self, attempt: Attempt) -> Operation[Decision]:
+        """Return the operation that asks the server."""
+        capabilities = self._server.connection.capabilities
+        asked = charge(self._memory, capabilities, attempt) if self.charges else look(attempt)
+        asking = then(asked, lambda found: self._answered(found, attempt))
+        return self._with_statistics(asking, attempt.now) if self.limiter.counts(self.settings) else asking
+
+    def _ask_and_learn(
         self, book: RuleBook | None, judged: Decision | None, policies: Sequence[Policy], now: int
     ) -> Operation[Decision]:
         """Return the operation that asks the server, and learns what is due on the same way."""
-        decided = self._hopeless(policies, now) if judged is None else judged
+        decided = self._hopeless(policies) if judged is None else judged
         attempt = self._attempt(policies, now)
-        asking: Operation[Any] = Operation((), lambda _: decided)
-        if decided is None:
-            capabilities = self._server.connection.capabilities
-            asking = charge(self._memory, capabilities, attempt) if self.charges else look(attempt)
-            asking = then(asking, lambda found: self._answered(found, attempt))
+        asking = self._ask(attempt) if decided is None else Operation((), lambda _: decided)
         commands, take = self._passengers(book, time_too=self._memory.clock.is_due)
-        asking = carrying(self._with_statistics(asking, now), commands, take)
-        return then(asking, lambda decision: self._reviewed(decision, attempt)) if commands else asking
+        return then(carrying(asking, commands, take), lambda decision: self._reviewed(decision, attempt))
 
-    def _hopeless(self, policies: Sequence[Policy], now: int) -> Decision | None:
-        found = self._known(policies, now)
-        return found if found is not None and found.reason is Reason.COST_ABOVE_LIMIT else None
+    def _hopeless(self, policies: Sequence[Policy]) -> Decision | None:
+        """Return the denial of a cost that one of the limits can never hold."""
+        never = [
+            policy for policy in policies if policy.limit < (self.cost if policy.is_weighted else min(self.cost, 1))
+        ]
+        if not never:
+            return None
+        outcomes = tuple([Outcome(policy, False, 0, None, 0.0) for policy in never])
+        return Decision(False, Reason.COST_ABOVE_LIMIT, self.cost, outcomes)
 
     def _attempt(self, policies: Sequence[Policy], now: int) -> Attempt:
-        if any(policy.algorithm == "leases" for policy in policies):
+        if self.limiter.has_leases:
             self.lease = f"x{secrets.token_hex(6)}"
         return Attempt(policies, self.keys, self.cost, now, self.lease)
 
     def _answered(self, found: Answer, attempt: Attempt) -> Decision:
+        if found.granted:
+            lease = self.lease if self.charges and self.lease else None
+            return Decision(True, Reason.WITHIN_LIMITS, self.cost, found.outcomes, False, lease)
         for key, outcome in zip(self.keys, found.outcomes, strict=True):
             if not outcome.allowed:
                 self._memory.denials.add(key, outcome, self.cost, attempt.now, found.outcomes)
-        reason = Reason.WITHIN_LIMITS if found.granted else Reason.LIMITED
-        lease = self.lease if found.granted and self.charges else None
-        return Decision(found.granted, reason, self.cost, found.outcomes, lease=lease or None)
+        return Decision(False, Reason.LIMITED, self.cost, found.outcomes)
 
     def _reviewed(self, decision: Decision, attempt: Attempt) -> Any:
         """Decide again where the rules that came along with the answer are not those that it was asked by."""
@@ -189,7 +225,7 @@ class Inquiry:
         return Decision(True, reason, self.cost, outcomes)
 
     def _fall_back(self, memory: Memory, policies: Sequence[Policy], now: int) -> Decision:
-        ways = [policy.on_failure or self.limiter.on_failure for policy in policies]
+        ways = [policy.on_failure or (self.limiter.on_failure or self.settings.on_failure) for policy in policies]
         local = [number for number, way in enumerate(ways) if way == "local"]
         attempt = self._attempt([policies[number] for number in local], now)
         verdicts = memory.local.decide(
@@ -208,7 +244,7 @@ class Inquiry:
         return Decision(granted, Reason.UNAVAILABLE, self.cost, outcomes, lease=self.lease or None)
 
     def _book(self) -> RuleBook | None:
-        return self._memory.rules(self.limiter.tenant) if self.limiter.rules else None
+        return self._memory.rules(self.limiter.tenant) if self.limiter.obeys_rules(self.settings) else None
 
     def _passengers(self, book: RuleBook | None, *, time_too: bool) -> tuple[list[Command], Any]:
         """Return the commands that learn what is due, and what takes their replies."""
@@ -227,8 +263,6 @@ class Inquiry:
         return [*commands, *([("TIME",)] if time_too else [])], take
 
     def _with_statistics(self, asking: Operation[Any], now: int) -> Operation[Any]:
-        if not self.limiter.statistics_wanted or not asking.commands:
-            return asking
         tallies, capabilities = self._memory.tallies, self._server.connection.capabilities
         writing = tallies.due(self.limiter.tenant, capabilities, now)
         if writing is None:

@@ -34,7 +34,7 @@ def family_key(kind: str, tenant: str) -> str:
     return f"{PREFIX}-{kind}:{_encoded(tenant)}"
 
 
-def stored_identity(identity: str) -> str:
+def stored_identity(identity: str, settings: conf.RateLimitSettings | None = None) -> str:
     """
     Return an identity as keys have it; raise ``TypeError`` for what is no text.
 
@@ -42,7 +42,9 @@ def stored_identity(identity: str) -> str:
     """
     if not isinstance(identity, str):
         raise TypeError(f"An identity must be text, not {type(identity).__name__}: {shown(identity)}.")
-    digest_all = conf.ratelimit_settings().digest_identities
+    digest_all = (settings or conf.ratelimit_settings()).digest_identities
+    if not digest_all and _USER.fullmatch(identity):
+        return identity
     return _stored_identity(identity, digest_all, conf.signing_secrets()[0])
 
 

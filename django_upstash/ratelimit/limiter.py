@@ -66,7 +66,11 @@ class RateLimiter:
         self.tenant = tenant
         if on_failure not in (None, *FAILURES):
             raise ValueError(f'on_failure is {shown(on_failure)}: it must be "open", "closed" or "local".')
-        self._given = {"on_failure": on_failure, "shadow": shadow, "rules": rules, "statistics": statistics}
+        self.on_failure = on_failure
+        self.has_leases = any(policy.algorithm == "leases" for policy in self.policies)
+        self._shadow = shadow
+        self._rules = rules
+        self._statistics_wanted = statistics
         self._server: LimitServer | None = None
 
     def __repr__(self) -> str:
@@ -79,11 +83,13 @@ class RateLimiter:
         A cost of 0 is always granted and charges nothing. Raises ``ValueError`` for a negative cost and for an
         identity that lacks a scope, ``TypeError`` for one that is no text; never for what a server does.
         """
-        return Inquiry(self, self._identities(identity), cost, charges=True)
+        settings = conf.ratelimit_settings()
+        return Inquiry(self, self._identities(identity, settings), cost, charges=True, settings=settings)
 
     def _peek(self, identity: Identity, cost: int = 1) -> Inquiry:
         """Return what ``hit`` would decide, charging nothing; what is left is what is left now. One command."""
-        return Inquiry(self, self._identities(identity), cost, charges=False)
+        settings = conf.ratelimit_settings()
+        return Inquiry(self, self._identities(identity, settings), cost, charges=False, settings=settings)
 
     hit, ahit = deciding(_hit)
     peek, apeek = deciding(_peek)
@@ -194,24 +200,22 @@ class RateLimiter:
     @property
     def server(self) -> LimitServer:
         """The server, with what the process remembers of it; ``ConnectionError`` where the site has none."""
-        self._server = limit_server(self.alias, self._server)
+        return self.server_by(conf.ratelimit_settings())
+
+    def server_by(self, settings: conf.RateLimitSettings) -> LimitServer:
+        self._server = limit_server(self.alias, settings, self._server)
         return self._server
 
     @property
     def rule_book(self) -> RuleBook:
         return self.server.memory.rules(self.tenant)
 
-    @property
-    def on_failure(self) -> str:
-        return self._given["on_failure"] or conf.ratelimit_settings().on_failure  # type: ignore[return-value]
+    def obeys_rules(self, settings: conf.RateLimitSettings) -> bool:
+        return settings.rules if self._rules is None else self._rules
 
-    @property
-    def rules(self) -> bool:
-        return self._chosen("rules")
-
-    @property
-    def statistics_wanted(self) -> bool:
-        return self._chosen("statistics")
+    def counts(self, settings: conf.RateLimitSettings) -> bool:
+        """Tell whether decisions are counted for statistics."""
+        return settings.statistics if self._statistics_wanted is None else self._statistics_wanted
 
     def check_scope(self, scope: str) -> None:
         """Raise ``ValueError`` for a scope that is none of the limiter's."""
@@ -219,38 +223,44 @@ class RateLimiter:
         if scope not in scopes:
             raise ValueError(f"The scope {shown(scope)} is unknown here; there is {', '.join(map(shown, scopes))}.")
 
-    def finish(self, decision: Decision, identities: Sequence[str], error: UpstashError | None = None) -> Decision:
+    def finish(self, decision: Decision, inquiry: Inquiry, error: UpstashError | None = None) -> Decision:
         """Count and signal a decision, and return what the caller is told."""
-        for signal, arguments in self._noted(decision, identities, error):
+        for signal, arguments in self._noted(decision, inquiry, error):
             signal.send_robust(RateLimiter, **arguments)
-        return decision.in_shadow() if self._chosen("shadow") else decision
+        return self._told(decision, inquiry)
 
-    async def afinish(
-        self, decision: Decision, identities: Sequence[str], error: UpstashError | None = None
-    ) -> Decision:
-        for signal, arguments in self._noted(decision, identities, error):
+    async def afinish(self, decision: Decision, inquiry: Inquiry, error: UpstashError | None = None) -> Decision:
+        """Do as ``finish`` does, awaiting the receivers that want it."""
+        for signal, arguments in self._noted(decision, inquiry, error):
             await signal.asend_robust(RateLimiter, **arguments)
-        return decision.in_shadow() if self._chosen("shadow") else decision
+        return self._told(decision, inquiry)
+
+    def _told(self, decision: Decision, inquiry: Inquiry) -> Decision:
+        shadow = inquiry.settings.shadow if self._shadow is None else self._shadow
+        return decision.in_shadow() if shadow else decision
 
     def _noted(
-        self, decision: Decision, identities: Sequence[str], error: UpstashError | None
-    ) -> Iterator[tuple[Signal, dict[str, Any]]]:
-        named = {policy.scope: identity for policy, identity in zip(self.policies, identities, strict=True)}
-        if self.statistics_wanted and error is None:
+        self, decision: Decision, inquiry: Inquiry, error: UpstashError | None
+    ) -> list[tuple[Signal, dict[str, Any]]]:
+        """Count a decision, and return the signals to be sent, with their arguments."""
+        counts = error is None and self.counts(inquiry.settings)
+        if decision.allowed and error is None and not counts:
+            return []
+        named = {policy.scope: identity for policy, identity in zip(self.policies, inquiry.identities, strict=True)}
+        if counts:
             self.server.memory.tallies.count(self.tenant, decision.allowed, named.items())
-        if error is not None and unavailable.has_listeners(RateLimiter):
-            yield unavailable, {"limiter": self, "decision": decision, "error": error}
-        if not decision.allowed and limited.has_listeners(RateLimiter):
-            yield limited, {"limiter": self, "decision": decision, "tenant": self.tenant, "identities": named}
+        arguments = {"limiter": self, "decision": decision}
+        sent: list[tuple[Signal, dict[str, Any]]] = []
+        if error is not None:
+            sent.append((unavailable, {**arguments, "error": error}))
+        if not decision.allowed:
+            sent.append((limited, {**arguments, "tenant": self.tenant, "identities": named}))
+        return sent
 
-    def _chosen(self, name: str) -> bool:
-        given = self._given[name]
-        return bool(getattr(conf.ratelimit_settings(), name) if given is None else given)
-
-    def _identities(self, identity: Identity) -> list[str]:
+    def _identities(self, identity: Identity, settings: conf.RateLimitSettings | None = None) -> list[str]:
         """Return one identity for each policy, as keys have them."""
-        if not isinstance(identity, Mapping):
-            return [stored_identity(identity)] * len(self.policies)
+        if isinstance(identity, str) or not isinstance(identity, Mapping):
+            return [stored_identity(identity, settings)] * len(self.policies)
         for scope in identity:
             self.check_scope(scope)
         missing = [policy.scope for policy in self.policies if policy.scope not in identity]

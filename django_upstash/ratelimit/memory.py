@@ -96,16 +96,16 @@ class Outage:
     """Whether decisions are made without the server at present: one line in the log for each change."""
 
     def __init__(self) -> None:
-        self._is_on = False
+        self.is_on = False
 
     def failed(self, server: str, error: Exception) -> None:
-        if not self._is_on:
-            self._is_on = True
+        if not self.is_on:
+            self.is_on = True
             logger.warning("Rate limits are decided without %s: %s", server, error)
 
     def succeeded(self, server: str) -> None:
-        if self._is_on:
-            self._is_on = False
+        if self.is_on:
+            self.is_on = False
             logger.warning("Rate limits are decided by %s again.", server)
 
 

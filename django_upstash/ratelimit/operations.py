@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from django_upstash import scripts
 from django_upstash.capabilities import Capabilities
@@ -20,8 +19,7 @@ from django_upstash.ratelimit.policies import MICROSECONDS, Policy, Terms
 _GRACE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """Units wanted of some policies, for the identities whose keys these are, at a time in microseconds."""
 
     policies: Sequence[Policy]
@@ -35,8 +33,7 @@ class Attempt:
         return [policy.terms(self.now) for policy in self.policies]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Whether all policies grant an attempt, and what each says."""
 
     granted: bool
@@ -107,25 +104,29 @@ def answer(policies: Sequence[Policy], verdicts: Iterable[Verdict]) -> Answer:
 def _run(capabilities: Capabilities, attempt: Attempt, cost: int) -> Operation[Answer]:
     several = "MSETEX" if capabilities.has("MSETEX") else "SET"
     arguments: list[Argument] = [str(attempt.now), str(cost), several]
-    for terms in attempt.terms:
-        arguments += map(str, terms)
+    for policy in attempt.policies:
+        arguments += map(str, policy.terms(attempt.now))
+    arguments.append(attempt.lease)
 
     def parse(replies: list[Reply]) -> Answer:
         reply = only(replies)
         if reply[1]:
             capabilities.lacks.add("MSETEX")
-        outcomes = tuple(_outcome(*row) for row in zip(attempt.policies, *_columns(reply), strict=True))
-        return Answer(bool(reply[0]), outcomes)
+        outcomes = [
+            _outcome(policy, *reply[place : place + 4])
+            for place, policy in zip(_PLACES, attempt.policies, strict=False)
+        ]
+        return Answer(bool(reply[0]), tuple(outcomes))
 
-    return scripts.load("ratelimit").operation(capabilities, attempt.keys, [*arguments, attempt.lease], parse)
+    return scripts.load("ratelimit").operation(capabilities, attempt.keys, arguments, parse)
 
 
-def _columns(reply: list[int]) -> list[list[int]]:
-    return [reply[column::4] for column in (2, 3, 4, 5)]
+# Where the numbers of each policy stand in the reply.
+_PLACES = range(2, 2**31, 4)
 
 
 def _outcome(policy: Policy, granted: int | bool, remaining: int, retry_after: int, reset_after: int) -> Outcome:
-    return Outcome(policy, bool(granted), remaining, _seconds(retry_after), _seconds(reset_after))
+    return Outcome(policy, bool(granted), remaining, retry_after / MICROSECONDS, reset_after / MICROSECONDS)
 
 
 def _count(memory: Memory, capabilities: Capabilities, attempt: Attempt) -> Operation[Answer]:
@@ -173,10 +174,6 @@ def _windowed(attempt: Attempt, ends: int, granted: bool, remaining: int) -> Ans
     left = (ends * MICROSECONDS - attempt.now) / MICROSECONDS
     (policy,) = attempt.policies
     return Answer(granted, (Outcome(policy, granted, remaining, 0.0 if granted else left, left),))
-
-
-def _seconds(microseconds: int) -> float:
-    return microseconds / MICROSECONDS
 
 
 def _text(reply: Reply) -> str | None:

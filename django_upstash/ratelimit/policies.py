@@ -45,6 +45,7 @@ class Policy(ABC):
     """
 
     algorithm: ClassVar[str]
+    is_weighted: ClassVar[bool] = True
 
     limit: int = field(init=False)
     window: int = field(init=False)
@@ -152,6 +153,7 @@ class Concurrency(Policy):
     """So many at the same time. Who does not release within ``lease`` seconds is taken for gone."""
 
     algorithm = "leases"
+    is_weighted = False
     at_once: int
     lease: float = 60
 

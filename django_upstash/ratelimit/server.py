@@ -22,13 +22,12 @@ class LimitServer:
     memory: Memory
 
 
-def limit_server(alias: str, known: LimitServer | None = None) -> LimitServer:
+def limit_server(alias: str, settings: conf.RateLimitSettings, known: LimitServer | None = None) -> LimitServer:
     """
     Return the server of an alias; the same as ``known`` where nothing has changed.
 
     Raises ``ConnectionError`` where the site runs without Redis, and ``ImproperlyConfigured`` for a wrong alias.
     """
-    settings = conf.ratelimit_settings()
     try:
         base = connections[alias]
     except ImproperlyConfigured:

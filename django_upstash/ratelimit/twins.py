@@ -29,28 +29,28 @@ def deciding(build: Build[P, Inquiry]) -> tuple[Method[P, Decision], AsyncMethod
         try:
             found = inquiry.begin()
             if isinstance(found, Operation):
-                found = self.server.connection.run(found)
+                found = inquiry.connection.run(found)
                 inquiry.succeeded()
         except DataError:
             raise
         except UpstashError as error:
             found = inquiry.without_server(error)
-            return self.finish(found, inquiry.identities, error)
-        return self.finish(found, inquiry.identities)
+            return self.finish(found, inquiry, error)
+        return self.finish(found, inquiry)
 
     async def amethod(self: RateLimiter, /, *args: P.args, **kwargs: P.kwargs) -> Decision:
         inquiry = build(self, *args, **kwargs)
         try:
             found = inquiry.begin()
             if isinstance(found, Operation):
-                found = await self.server.connection.arun(found)
+                found = await inquiry.connection.arun(found)
                 inquiry.succeeded()
         except DataError:
             raise
         except UpstashError as error:
             found = inquiry.without_server(error)
-            return await self.afinish(found, inquiry.identities, error)
-        return await self.afinish(found, inquiry.identities)
+            return await self.afinish(found, inquiry, error)
+        return await self.afinish(found, inquiry)
 
     _name(build, method, amethod)
     return method, amethod

@@ -263,6 +263,47 @@ def test_hashes(cache: Any) -> None:
     assert cache.client.get_client().hget("shop:1:h", "field") == b'{"a":[1]}'
 
 
+def test_hashes__read(cache: Any, bystander: redis.Redis) -> None:
+    cache.hset("h", mapping={"a": {"b": [1]}, "n": 5, "nothing": None})
+    bystander.hset("shop:1:h", mapping={"theirs": b"\x80no JSON", b"\xff": "1"})
+    assert (cache.hget("h", "a"), cache.hget("h", "none"), cache.hget("h", "theirs")) == ({"b": [1]}, None, None)
+    assert cache.hgetall("h") == {"a": {"b": [1]}, "n": 5, "nothing": None}
+    assert cache.hmget("h", "n", "none", "theirs", "a") == [5, None, None, {"b": [1]}]
+    assert (cache.hmget("h"), cache.hmget("none", "a"), cache.hgetall("none"), cache.hvals("none")) == (
+        [],
+        [None],
+        {},
+        [],
+    )
+    assert sorted(map(str, cache.hvals("h"))) == ["1", "5", "None", "{'b': [1]}"]
+    assert (cache.hincrby("h", "n", 2), cache.hincrby("h", "new"), cache.hget("h", "n")) == (7, 1, 7)
+    with pytest.raises(redis.ResponseError, match="not an integer"):
+        cache.hincrby("h", "a")
+    assert cache.hget("h", "a", version=2) is None
+
+
+def test_lists(cache: Any, bystander: redis.Redis) -> None:
+    assert cache.rpush("l", {"a": [1]}, "b", None) == 3
+    assert cache.lpush("l", 1, 2) == 5
+    bystander.rpush("shop:1:l", b"\x80no JSON")
+    assert cache.lrange("l") == [2, 1, {"a": [1]}, "b", None]
+    assert (cache.lrange("l", 0, 1), cache.llen("l")) == ([2, 1], 6)
+    assert (cache.rpop("l"), cache.rpop("l", 2), cache.lpop("l"), cache.lpop("l", 1)) == (None, [None, "b"], 2, [1])
+    assert cache.ltrim("l", 1, 0) is True
+    assert (cache.llen("l"), cache.lpop("l"), cache.rpop("l", 3), cache.lrange("l", version=2)) == (0, None, [], [])
+
+
+def test_collections__cost_one_command_either_way(open_cache: OpenCache) -> None:
+    cache = open_cache(KEY_PREFIX="shop")
+    cache.sadd("s", "a")
+    requests = cache.connection.meter.requests
+    cache.sadd("s", *range(100))
+    assert cache.zpopmin("nothing") is None
+    assert len(cache.smembers("s")) == 101
+    assert cache.connection.meter.requests - requests == 3
+    assert set(cache.sscan_iter("s", count=5)) == {"a", *range(100)}
+
+
 def test_sorted_sets(cache: Any) -> None:
     assert cache.zadd("z", {"a": 1, 2: 2.5, ("t",): 3}) == 3
     assert cache.zrange("z", 0, -1) == ["a", 2, ("t",)]

@@ -132,12 +132,8 @@ def test_execute__commands_that_need_a_connection_of_their_own(execute: Execute,
         execute([("PING",), (name, "x")])
 
 
-class Color(str, enum.Enum):
-    RED = "red"
-
-
-class Number(enum.IntEnum):
-    SEVEN = 7
+Color = enum.Enum("Color", {"RED": "red"}, type=str)  # whose str() is not its value
+Number = enum.IntEnum("Number", {"SEVEN": 7})
 
 
 def test_execute__subclasses_are_sent_as_the_values_they_are(execute: Execute) -> None:

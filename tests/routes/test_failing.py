@@ -64,12 +64,12 @@ def test_batches_waiting_for_a_thread__wait_no_longer_than_for_a_connection() ->
     options = {"TIMEOUT": 0.2, "POOL_TIMEOUT": 0.05, "MAX_CONNECTIONS": 1}
 
     async def one_after_the_other(connection: Connection) -> list[object]:
-        waiting = []
+        waiting: list[asyncio.Future[object]] = []
         for _ in range(4):
             waiting.append(asyncio.ensure_future(connection.arun(command("PING"))))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        return await asyncio.gather(*waiting, return_exceptions=True)
+        return list(await asyncio.gather(*waiting, return_exceptions=True))
 
     with start_valkey() as server:
         connection = Connection(make_settings("native", {"URL": server.url, **options}))
@@ -89,7 +89,7 @@ def test_cancelled_carrier__does_not_leave_its_caller_waiting(connection: Connec
         others = set[asyncio.Task[object]]()
         while not others:
             await asyncio.sleep(0)
-            others = asyncio.all_tasks() - {caller, asyncio.current_task()}  # type: ignore[arg-type]
+            others = asyncio.all_tasks() - {caller, asyncio.current_task()}
         for task in others:
             task.cancel()
         with pytest.raises(ConnectionError):
