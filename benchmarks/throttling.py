@@ -148,7 +148,7 @@ def _ours(rates: list[str], distance: str) -> tuple[Hit, Fill]:
 
 def _drf(rates: list[str], distance: str) -> tuple[Hit, Fill]:
     from django.core.cache import caches
-    from rest_framework.throttling import SimpleRateThrottle
+    from rest_framework.throttling import SimpleRateThrottle  # type: ignore[import-untyped]
 
     class Throttle(SimpleRateThrottle):  # type: ignore[misc]
         cache = caches[distance]

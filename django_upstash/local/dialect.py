@@ -44,6 +44,7 @@ class Call:
     compile: LockingScript | None = None
     rewrite: Callable[[BackendReply], BackendReply] | None = None
     inner: Counter[str] = field(default_factory=Counter)
+    own_bytes: int = 0  # of the replies to what was sent only to count
 
     @property
     def refused(self) -> bool:
@@ -81,6 +82,7 @@ class Call:
             return (reply, frame) if self.rewrite is None else (self.rewrite(reply), None)
         (before, _), answer, (after, _) = islice(replies, 3)
         self.inner = self._ran_between(before, after)
+        self.own_bytes = len(before) + len(after)
         return answer
 
     def _ran_between(self, before: bytes, after: bytes) -> Counter[str]:

@@ -40,7 +40,7 @@ class Executor:
         )
         answers = [call.read_alone(replies) for call in calls]
         self._account(calls)
-        return self._checked(answers, exchange)
+        return self._checked(answers, exchange.size - sum(call.own_bytes for call in calls))
 
     async def run_atomic(self, given: Sequence[Command | RequestError], *, read_only: bool) -> list[Framed]:
         """Run the commands as one transaction; raise ``RequestError`` where it is discarded, and then none has run."""
@@ -56,7 +56,7 @@ class Executor:
         results = zip(exchange.replies[-1], repeat(None), strict=False)
         answers = [call.read_within(results) for call in calls]
         self._account(calls, "MULTI", "EXEC")
-        return self._checked(answers, exchange)
+        return self._checked(answers, exchange.size - sum(call.own_bytes for call in calls))
 
     def account_for(self, name: str) -> None:
         """Bill a command that was run elsewhere."""
@@ -85,9 +85,9 @@ class Executor:
         if not commands.WRITES.isdisjoint(names):
             self._writes += 1
 
-    def _checked(self, answers: list[Framed], exchange: Exchange) -> list[Framed]:
-        if exchange.size > LARGEST_REPLY:
-            raise RequestError(commands.size_refusal(exchange.size, LARGEST_REPLY))
+    def _checked(self, answers: list[Framed], size: int) -> list[Framed]:
+        if size > LARGEST_REPLY:
+            raise RequestError(commands.size_refusal(size, LARGEST_REPLY))
         return [(_refused(reply), None) if isinstance(reply, Exception) else (reply, frame) for reply, frame in answers]
 
 

@@ -85,15 +85,9 @@ class Inquiry:
 
     def without_server(self, error: UpstashError) -> Decision:
         """Return the decision for when the server cannot be asked, as ``on_failure`` says."""
-        try:
-            server = self.limiter.server
-        except ConnectionError:
-            memory = _without_redis
-            memory.outage.failed("Redis", error)
-        else:
-            memory = server.memory
-            memory.outage.failed(server.base.settings.safe_url, error)
-        now = memory.clock.now() if memory.clock.is_known else int(time.time() * MICROSECONDS)
+        memory, name = _memory_without_server(self.limiter)
+        memory.outage.failed(name, error)
+        now = _local_time(memory)
         judged, policies = self._judge(memory.rules(self.limiter.tenant), now)
         return self._fall_back(memory, policies, now) if judged is None else judged
 
@@ -268,6 +262,27 @@ class Inquiry:
         if writing is None:
             return asking
         return carrying(asking, writing.commands, lambda replies: tallies.wrote(self.limiter.tenant, writing, replies))
+
+
+def release_locally(limiter: RateLimiter, pairs: Sequence[tuple[Policy, str]], lease: str) -> None:
+    """Give back places that were granted while the server was away."""
+    memory, _ = _memory_without_server(limiter)
+    now = _local_time(memory)
+    terms = [policy.terms(now) for policy, _ in pairs]
+    memory.local.decide([key for _, key in pairs], terms, -1, now, lease)
+
+
+def _memory_without_server(limiter: RateLimiter) -> tuple[Memory, str]:
+    """Return what the process remembers, and the name of the server that is away."""
+    try:
+        server = limiter.server
+    except ConnectionError:
+        return _without_redis, "Redis"
+    return server.memory, server.base.settings.safe_url
+
+
+def _local_time(memory: Memory) -> int:
+    return memory.clock.now() if memory.clock.is_known else int(time.time() * MICROSECONDS)
 
 
 def check_cost(cost: object) -> int:

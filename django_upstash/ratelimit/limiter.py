@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 from django.dispatch import Signal
 
 from django_upstash import conf
-from django_upstash.exceptions import UpstashError
+from django_upstash.exceptions import ConnectionError, UpstashError
 from django_upstash.operations import Operation
 from django_upstash.ratelimit import rulings
-from django_upstash.ratelimit.decisions import Decision
-from django_upstash.ratelimit.inquiry import Inquiry, check_cost
+from django_upstash.ratelimit.decisions import Decision, Reason
+from django_upstash.ratelimit.inquiry import Inquiry, check_cost, release_locally
 from django_upstash.ratelimit.keys import key_prefix, stored_identity
 from django_upstash.ratelimit.operations import Attempt, forget, give_back, then
 from django_upstash.ratelimit.policies import FAILURES, Failure, Policy
@@ -116,10 +116,11 @@ class RateLimiter:
         pairs = [(policy, key) for policy, key in self._keys(identity) if policy.algorithm == "leases"]
         if not pairs or decision.lease is None:
             return Operation((), lambda _: None)
-        memory = self.server.memory
-        now = memory.clock.now()
-        terms = [policy.terms(now) for policy, _ in pairs]
-        memory.local.decide([key for _, key in pairs], terms, -1, now, decision.lease)
+        if decision.reason is Reason.UNAVAILABLE:
+            release_locally(self, pairs, decision.lease)
+            return Operation((), lambda _: None)
+        if not self.server.connection.availability.may_ask():
+            raise ConnectionError("The server did not answer a moment ago.")
         return self._giving_back(pairs, 1, decision.lease)
 
     reset, areset = managing(_reset)

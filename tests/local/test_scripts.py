@@ -267,3 +267,11 @@ def test_eval__replies_nested_beyond_reason(client: Client, depth: int, status: 
 
     assert client.command("EVAL", script, 0, depth).status == status
     assert client.command("PING").result == "PONG"
+
+
+def test_scripts__in_a_long_pipeline_are_limited_by_their_own_replies_only(connection: Any) -> None:
+    """What the server asks beside each script, in order to count its commands, is no part of the reply."""
+    run = connection.route.execute
+    for name in ("GETRANGE", "STRLEN", "PTTL", "TTL", "TYPE", "ECHO", "HGET", "LLEN", "SCARD", "ZCARD"):
+        run([(name, *["k"] * {"GETRANGE": 0}.get(name, 1))])  # makes the counts that are asked for longer
+    assert run([("EVAL", "return 1", 0)] * 3000) == [1] * 3000

@@ -67,6 +67,25 @@ def test_local__places_come_back(make_limiter: MakeLimiter) -> None:
             assert decision.allowed
 
 
+def test_local__places_come_back_without_redis(settings: Any) -> None:
+    settings.UPSTASH = {}
+    limiter = RateLimiter(Concurrency(1, scope="without redis"), on_failure="local")
+    for _ in range(3):
+        with limiter.holding("user:1") as decision:
+            assert decision.allowed
+
+
+def test_holding__outlasts_the_server(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with start_valkey() as server:
+        settings.UPSTASH = {"default": {"URL": server.url}}
+        limiter = RateLimiter(Concurrency(1), on_failure="open")
+        with caplog.at_level(logging.WARNING, "django_upstash.ratelimit"), limiter.holding("user:1") as decision:
+            assert decision.reason is Reason.WITHIN_LIMITS
+            server.stop()
+        server.start()
+    assert "A place under <RateLimiter default: default> is kept until its lease ends" in caplog.text
+
+
 @pytest.mark.usefixtures("gone")
 def test_policies__may_each_have_their_own_way(open_limiter: MakeLimiter) -> None:
     login = FixedWindow("5/h", scope="login", on_failure="closed")

@@ -112,7 +112,8 @@ def _lines(
     meter = connection.meter
     cost = f"({counted(meter.requests, 'request')}, {counted(meter.commands, 'command')})"
     if removed is not None:
-        yield f"Removed {counted(removed, 'counter')} on {connection.settings.alias} {cost}; processes follow within 5 s."
+        yield f"Removed {counted(removed, 'counter')} on {connection.settings.alias} {cost}."
+        yield "Processes that know of a denial follow within 5 s."
         return
     yield f"{counted(len(found), 'counter')} on {connection.settings.alias} {cost}"
     rows = [_state_row(*state) for state in states] if states else _scope_rows(found)
