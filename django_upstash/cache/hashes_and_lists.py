@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django_upstash.cache.scans import texts
 from django_upstash.codecs import UNREADABLE, decode_field, encode_field
@@ -16,11 +16,11 @@ class HashesAndLists:
     A field or an item that somebody else wrote and that is no JSON is as good as missing.
     """
 
-    def get_client(self, write: bool = True, tried: list[int] | None = None) -> Any:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # the client has them
 
-    def make_key(self, key: Any, version: int | None = None, prefix: str | None = None) -> Any:
-        raise NotImplementedError
+        def get_client(self, write: bool = True, tried: list[int] | None = None) -> Any: ...
+
+        def make_key(self, key: Any, version: int | None = None, prefix: str | None = None) -> Any: ...
 
     def hget(self, key: Any, field: Any, version: int | None = None, client: Any = None) -> Any:
         """Return the field's value, None where there is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import builtins
 import socket
 from dataclasses import dataclass, field
 from time import monotonic
@@ -21,7 +20,7 @@ from django_upstash.exceptions import (
     ServiceUnavailableError,
     TimeoutError,
 )
-from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, reason, send_before, timeout_setter
+from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, reason, receive_before, send_before, timeout_setter
 from django_upstash.routes.tls import tls_context
 from django_upstash.traffic import Flow
 
@@ -239,12 +238,8 @@ class HttpWire:
             self._limit(self._timeout)
 
     def _receive_before(self, deadline: float) -> int:
-        remaining = deadline - monotonic()
-        if remaining <= 0:
-            raise builtins.TimeoutError
-        self._limit(remaining)
         try:
-            return self._socket.recv_into(self._view)
+            return receive_before(self._socket, self._view, self._limit, deadline)
         finally:
             self._limit(self._timeout)
 

@@ -7,7 +7,6 @@ Between the two the path of a call is short: pack, send, receive, read. Timeouts
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import socket
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from django_upstash.operations import Argument, Command, Reply
 from django_upstash.routes.base import aborted, refuse_stateful
 from django_upstash.routes.lanes import Entry, Lane
 from django_upstash.routes.pooled import PooledRoute
-from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, send_before, timeout_setter
+from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, receive_before, send_before, timeout_setter
 from django_upstash.routes.tls import tls_context
 from django_upstash.traffic import Flow
 
@@ -165,13 +164,8 @@ class NativeWire:
             self._limit(self._timeout)
 
     def _receive_before(self, deadline: float) -> int:
-        """Receive more of an answer that has begun, so that one that drips does not outlast the timeout."""
-        remaining = deadline - monotonic()
-        if remaining <= 0:
-            raise builtins.TimeoutError
-        self._limit(remaining)
         try:
-            return self._socket.recv_into(self._buffer)
+            return receive_before(self._socket, self._buffer, self._limit, deadline)
         finally:
             self._limit(self._timeout)
 

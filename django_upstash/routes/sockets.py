@@ -40,6 +40,17 @@ def send_before(sock: socket.socket, payload: bytes, limit: Callable[[float], No
         view = view[sock.send(view) :]
 
 
+def receive_before(
+    sock: socket.socket, buffer: bytearray | memoryview, limit: Callable[[float], None], deadline: float
+) -> int:
+    """Receive more of an answer that has begun, so that one that drips does not outlast the deadline."""
+    remaining = deadline - monotonic()
+    if remaining <= 0:
+        raise builtins.TimeoutError
+    limit(remaining)
+    return sock.recv_into(buffer)
+
+
 def timeout_setter(sock: socket.socket) -> Callable[[float], None]:
     """
     Return the function that sets how many seconds one send or receive may take.
