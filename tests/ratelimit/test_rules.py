@@ -51,7 +51,8 @@ def test_block__is_for_all_processes_within_five_seconds(
     later(other)
     decision = other.hit("user:1")
     assert (decision.allowed, decision.reason) == (False, Reason.BLOCKED)
-    assert 55 < (decision.retry_after or 0) <= 60
+    # The clock a process keeps is calibrated to the server's, within the time of one exchange.
+    assert 55 < (decision.retry_after or 0) < 61
     assert other.hit("user:2").allowed
     limiter.unblock("user:1")
     later(other)
