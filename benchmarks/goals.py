@@ -25,6 +25,7 @@ GOALS: dict[tuple[str, str, str], float] = {
     ("native set 100 B", SIGNED, DJANGO_REDIS): 2.2,
     ("native get_many(100) 100 B", SIGNED, DJANGO_REDIS): 1.6,
     ("native set_many(100) 100 B", SIGNED, DJANGO_REDIS): 2.8,
+    ("native 100 gathered aget", UNSIGNED, DJANGO_REDIS): 10,
     ("native 100 gathered aget", SIGNED, DJANGO_REDIS): 10,
     ("REST get 100 B", OURS_REST, SDK): 6,
     ("REST get 100 KB", OURS_REST, SDK): 5,

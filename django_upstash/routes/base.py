@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -20,6 +20,9 @@ _NAMES = (
 ).split()
 # Commands that block, or that change the connection they run on, which here belongs to the next caller as well.
 STATEFUL_COMMANDS = frozenset[bytes | str]([*_NAMES, *(name.encode() for name in _NAMES)])
+
+# Those that nearly every request consists of, which need no closer look.
+_HARMLESS = frozenset[Argument]("DEL EVALSHA EXISTS GET INCR INCRBY MGET PEXPIRE PTTL SET".split())
 
 _routes: weakref.WeakSet[Route] = weakref.WeakSet()
 
@@ -46,9 +49,9 @@ class Route(ABC):
         """Run the commands in one network round trip."""
 
     @abstractmethod
-    async def aexecute(
+    def aexecute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
-    ) -> list[Reply]:
+    ) -> Awaitable[list[Reply]]:
         """Run the commands in one network round trip, shared with whatever else starts in this tick of the loop."""
 
     @property
@@ -74,7 +77,7 @@ def refuse_stateful(commands: Sequence[Command]) -> None:
     """Raise ``DataError`` for a command that blocks or that changes the connection it runs on."""
     for command in commands:
         name = command[0]
-        if _is_stateful(name):
+        if name not in _HARMLESS and _is_stateful(name):
             shown = name.decode() if isinstance(name, bytes) else name
             raise DataError(
                 f"{shown} needs a connection of its own and cannot run on a shared one; "

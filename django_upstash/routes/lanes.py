@@ -39,15 +39,7 @@ class Entry:
     """The packed commands of one caller, and the future it waits on."""
 
     __slots__ = (
-        "alone",
-        "commands",
-        "count",
-        "deadline",
-        "future",
-        "is_atomic",
-        "payload",
-        "replay_safe",
-        "replies",
+        *("alone", "commands", "count", "deadline", "future", "is_atomic", "payload", "replay_safe", "replies"),
         "retries",
     )
 
@@ -60,8 +52,8 @@ class Entry:
         count: int,
         commands: Sequence[Command],
         replay_safe: bool | None = None,
-        *,
         retries: int = 0,
+        *,
         alone: bool = False,
         is_atomic: bool = False,
     ) -> None:
@@ -103,14 +95,13 @@ class Lane(ABC):
         self._context = Context()
         self.closed = False
 
-    def submit(self, entry: Entry) -> asyncio.Future[list[Reply]]:
+    def submit(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> asyncio.Future[list[Reply]]:
         """Send the entry with all others of this tick; its replies are the future's result."""
-        loop = asyncio.get_running_loop()
-        entry.future = loop.create_future()
+        future = entry.future = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._leave, loop, context=self._context)
         self._leaving.append(entry)
-        return entry.future
+        return future
 
     def resubmit(self, entry: Entry, error: UpstashError) -> None:
         """Send an entry again after a failure, where nothing can happen twice, or let it fail."""
@@ -185,11 +176,13 @@ class Lanes:
             weakref.WeakKeyDictionary()
         )
 
-    def current(self) -> Lane:
-        """Return the running loop's lane."""
+    def submit(self, entry: Entry) -> asyncio.Future[list[Reply]]:
+        """Send the entry on the running loop's lane; its replies are the future's result."""
         loop = asyncio.get_running_loop()
         lane: Lane | None = getattr(loop, self._slot, None)
-        return lane if lane is not None and not lane.closed else self._add(loop)
+        if lane is None or lane.closed:
+            lane = self._add(loop)
+        return lane.submit(entry, loop)
 
     def close(self) -> None:
         """Release every loop's wires: each in its own thread, where its loop still runs."""
@@ -244,6 +237,9 @@ def deliver(batch: list[Entry], outcome: list[Reply] | Exception) -> None:
 
 
 def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
+    if len(entries) == 1:
+        yield entries
+        return
     batch: list[Entry] = []
     commands = size = 0
     for entry in entries:
@@ -265,6 +261,11 @@ def _close_in_loop(lane: Lane, loop: asyncio.AbstractEventLoop | None) -> None:
         return
     with suppress(RuntimeError):  # a closed loop has closed its lane
         loop.call_soon_threadsafe(lane.close)
+
+
+async def nothing() -> list[Reply]:
+    """Return the replies of no commands."""
+    return []
 
 
 def closed_error() -> ConnectionError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
@@ -29,7 +29,7 @@ from django_upstash.exceptions import (
 )
 from django_upstash.operations import Argument, Command, Reply
 from django_upstash.routes.base import aborted, refuse_stateful
-from django_upstash.routes.lanes import Entry, Lane
+from django_upstash.routes.lanes import Entry, Lane, nothing
 from django_upstash.routes.pooled import PooledRoute
 from django_upstash.routes.sockets import FITS_THE_KERNEL, is_quiet, receive_before, send_before, timeout_setter
 from django_upstash.routes.tls import tls_context
@@ -65,17 +65,20 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
         replies = self._exchange(payload, len(commands) + 2 * transaction, commands, replay_safe)
         return unwrap(replies) if transaction else replies
 
-    async def aexecute(
+    def aexecute(
         self, commands: Sequence[Command], *, atomic: bool = False, replay_safe: bool | None = None
-    ) -> list[Reply]:
+    ) -> Awaitable[list[Reply]]:
+        # No coroutine of its own: the caller awaits what the lane promises.
+        if atomic and len(commands) > 1:
+            return self._transaction(commands, replay_safe)
         if not commands:
-            return []
-        transaction = atomic and len(commands) > 1
-        payload = pack(commands, transaction)
-        count = len(commands) + 2 * transaction
-        entry = Entry(payload, count, commands, replay_safe, retries=self.settings.retries)
-        replies = await self._lanes.current().submit(entry)
-        return unwrap(replies) if transaction else replies
+            return nothing()
+        return self._lanes.submit(Entry(pack(commands), len(commands), commands, replay_safe, self.settings.retries))
+
+    async def _transaction(self, commands: Sequence[Command], replay_safe: bool | None) -> list[Reply]:
+        payload = pack(commands, transaction=True)
+        entry = Entry(payload, len(commands) + 2, commands, replay_safe, self.settings.retries)
+        return unwrap(await self._lanes.submit(entry))
 
     def address(self) -> ConnectionSettings:
         """Return the settings whose URL is to be dialled; asked each time a connection is opened."""
@@ -270,7 +273,10 @@ def pack(commands: Sequence[Command], transaction: bool = False, *, stateful: bo
         refuse_stateful(commands)
     try:
         if len(commands) == 1:
-            return _pack_one(commands[0])
+            command = commands[0]
+            if _NEEDS_NO_LOOK.issuperset(map(type, command)):
+                return cast(bytes, hiredis.pack_command(command))  # type: ignore[arg-type]
+            return _pack_one(command)
         packed = b"".join(map(_pack_one, commands))
     except UnicodeEncodeError:
         raise DataError("An argument has a lone surrogate, which UTF-8 cannot carry; send bytes instead.") from None

@@ -140,10 +140,12 @@ class AsyncWire(asyncio.Protocol):
                 self.abort(ConnectionError("The server sent a reply that nobody had asked for."))
                 return
             entry = pending[0]
-            entry.replies.append(reply)
-            if len(entry.replies) == entry.count:
+            replies = entry.replies
+            replies.append(reply)
+            if len(replies) == entry.count:
                 pending.popleft()
-                entry.answer(entry.replies)
+                if not entry.future.done():  # as `answer` does: every reply comes by here
+                    entry.future.set_result(replies)
 
     def connection_lost(self, error: Exception | None) -> None:
         failure = ConnectionError(f"The connection to {self._settings.safe_url} broke while commands were under way.")

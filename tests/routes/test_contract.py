@@ -172,8 +172,11 @@ def test_aexecute__one_tick_shares_what_each_caller_sent(connection: Connection)
 
 def test_aexecute__a_bad_argument_fails_one_caller_only(connection: Connection) -> None:
     async def main() -> list[Any]:
-        good = [connection.route.aexecute([("ECHO", n)]) for n in range(5)]
-        bad = connection.route.aexecute([("ECHO", None)])  # type: ignore[list-item]
+        async def echo(argument: Any) -> list[Reply]:
+            return await connection.route.aexecute([("ECHO", argument)])
+
+        good = [echo(n) for n in range(5)]
+        bad = echo(None)
         return await asyncio.gather(*good[:3], bad, *good[3:], return_exceptions=True)
 
     replies = asyncio.run(main())
@@ -186,7 +189,7 @@ def test_aexecute__a_cancelled_caller_loses_only_itself(connection: Connection, 
     async def main() -> list[Any]:
         for _ in range(batches_before):
             await connection.route.aexecute([("PING",)])
-        tasks = [asyncio.create_task(connection.route.aexecute([("ECHO", n)])) for n in range(5)]
+        tasks = [asyncio.ensure_future(connection.route.aexecute([("ECHO", n)])) for n in range(5)]
         await asyncio.sleep(0)
         tasks[2].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
