@@ -95,8 +95,9 @@ class Lane(ABC):
         self._context = Context()
         self.closed = False
 
-    def submit(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> asyncio.Future[list[Reply]]:
+    def submit(self, entry: Entry) -> asyncio.Future[list[Reply]]:
         """Send the entry with all others of this tick; its replies are the future's result."""
+        loop = asyncio.get_running_loop()
         future = entry.future = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._leave, loop, context=self._context)
@@ -176,13 +177,11 @@ class Lanes:
             weakref.WeakKeyDictionary()
         )
 
-    def submit(self, entry: Entry) -> asyncio.Future[list[Reply]]:
-        """Send the entry on the running loop's lane; its replies are the future's result."""
+    def current(self) -> Lane:
+        """Return the running loop's lane."""
         loop = asyncio.get_running_loop()
         lane: Lane | None = getattr(loop, self._slot, None)
-        if lane is None or lane.closed:
-            lane = self._add(loop)
-        return lane.submit(entry, loop)
+        return lane if lane is not None and not lane.closed else self._add(loop)
 
     def close(self) -> None:
         """Release every loop's wires: each in its own thread, where its loop still runs."""

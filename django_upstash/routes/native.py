@@ -73,12 +73,14 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
             return self._transaction(commands, replay_safe)
         if not commands:
             return nothing()
-        return self._lanes.submit(Entry(pack(commands), len(commands), commands, replay_safe, self.settings.retries))
+        return self._lanes.current().submit(
+            Entry(pack(commands), len(commands), commands, replay_safe, self.settings.retries)
+        )
 
     async def _transaction(self, commands: Sequence[Command], replay_safe: bool | None) -> list[Reply]:
         payload = pack(commands, transaction=True)
         entry = Entry(payload, len(commands) + 2, commands, replay_safe, self.settings.retries)
-        return unwrap(await self._lanes.submit(entry))
+        return unwrap(await self._lanes.current().submit(entry))
 
     def address(self) -> ConnectionSettings:
         """Return the settings whose URL is to be dialled; asked each time a connection is opened."""

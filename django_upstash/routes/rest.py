@@ -87,7 +87,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
             return []
         if self._is_base64 is None and list(commands) != _TELLING:
             await asyncio.to_thread(self._learn_encoding)
-        return await self._lanes.submit(self._entry(commands, atomic, replay_safe))
+        return await self._lanes.current().submit(self._entry(commands, atomic, replay_safe))
 
     def run(self, requests: list[Request]) -> list[Reply]:
         """Send requests, and those that take their place, one after the other; return all replies in order."""
