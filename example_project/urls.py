@@ -6,11 +6,13 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from example_project.pages import accounts, views
+from example_project.pages import accounts, cached, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("async/", views.gathered, name="gathered"),
+    path("cached/<alias>/page/", cached.page, name="cached-page"),
+    path("cached/<alias>/fragment/", cached.fragment, name="cached-fragment"),
     path("login/", LoginView.as_view(template_name="pages/login.html"), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("devices/", accounts.devices, name="devices"),
