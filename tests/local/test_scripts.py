@@ -6,9 +6,12 @@ from typing import Any
 import hiredis
 import pytest
 
+from django_upstash.conf import make_settings
+from django_upstash.connections import Connection
 from django_upstash.local import LocalServer
 from django_upstash.local.encoding import as_text, envelope
 from django_upstash.local.scripts import locking_script
+from django_upstash.operations import command
 from tests.local.conftest import Client
 from tests.servers import Server, ServerMissing, start_redis
 
@@ -269,9 +272,14 @@ def test_eval__replies_nested_beyond_reason(client: Client, depth: int, status: 
     assert client.command("PING").result == "PONG"
 
 
-def test_scripts__in_a_long_pipeline_are_limited_by_their_own_replies_only(connection: Any) -> None:
+def test_scripts__in_a_long_pipeline_are_limited_by_their_own_replies_only(
+    route: str, route_settings: dict[str, Any]
+) -> None:
     """What the server asks beside each script, in order to count its commands, is no part of the reply."""
-    run = connection.route.execute
-    for name in ("GETRANGE", "STRLEN", "PTTL", "TTL", "TYPE", "ECHO", "HGET", "LLEN", "SCARD", "ZCARD"):
-        run([(name, *["k"] * {"GETRANGE": 0}.get(name, 1))])  # makes the counts that are asked for longer
-    assert run([("EVAL", "return 1", 0)] * 3000) == [1] * 3000
+    connection = Connection(make_settings(route, {**route_settings, "TIMEOUT": 60}))
+    try:
+        for name in ("STRLEN", "PTTL", "TTL", "TYPE", "ECHO", "HLEN", "LLEN", "SCARD", "ZCARD"):
+            connection.run(command(name, "k"))  # makes the counts that are asked for longer
+        assert connection.route.execute([("EVAL", "return 1", 0)] * 3000) == [1] * 3000
+    finally:
+        connection.close()
