@@ -7,13 +7,9 @@ Times are medians over interleaved rounds, with client and server on one core.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,14 +19,11 @@ from django.conf import settings
 from django.core.management import call_command
 
 from benchmarks import machine
-from benchmarks.rounds import Row, Timing, burst_of, measure
+from benchmarks.report import FAR, LOOPBACK, Comparison, Options, compared, near_and_far, run, timed
+from benchmarks.rounds import Row, Timing, burst_of
 from django_upstash.connections import connections
-from tests.servers import Server, ServerMissing, start_valkey
-from tests.wire import FaultProxy
 
 OURS, CACHE, DATABASE = "ours", "backends.cache", "backends.db"
-LOOPBACK, FAR = "loopback", "with 5 ms"
-LATENCY = 0.005  # seconds, on each round trip
 _ENGINES = {
     OURS: "django_upstash.sessions",
     CACHE: "django.contrib.sessions.backends.cache",
@@ -46,43 +39,29 @@ GOALS: dict[str, float] = {
     f"login, {FAR}": 1.8,
 }
 _DATA = {"cart": {"apples": 3, "pears": 5}, "language": "en", "visits": 12}
-_ROUNDS, _QUICK_ROUNDS, _QUICK_SECONDS = 41, 2, 0.0005
+_ROUNDS = 41
 
 
 def main() -> None:
-    parser = _parser()
-    arguments = parser.parse_args()
-    if sys.platform != "linux":
-        parser.exit(1, "The benchmark pins everything to one core and reads other processes' clocks: it needs Linux.\n")
-    try:
-        json.dump(_report(arguments), sys.stdout, indent=2)
-    except ServerMissing as error:
-        parser.exit(1, f"{error}\n")
-    print()
+    run("benchmarks.sessions", (__doc__ or "").splitlines()[1], _ROUNDS, _report)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sessions", description=__doc__.splitlines()[1])
-    parser.add_argument("--quick", action="store_true", help="show that everything runs; the times mean nothing")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"turns of each contender (default: {_ROUNDS})")
-    parser.add_argument("--only", default="", metavar="NAME", help="only rows whose name contains NAME")
-    return parser
-
-
-def _report(arguments: argparse.Namespace) -> dict[str, Any]:
-    machine.pin_to_one_core()
+def _report(options: Options) -> dict[str, Any]:
     with ExitStack() as stack:
-        server = stack.enter_context(start_valkey())
-        proxy = stack.enter_context(FaultProxy(server.port))
+        server, urls = stack.enter_context(near_and_far())
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        proxy.latency(LATENCY)
-        _configure(server.tcp_url, Path(folder))
+        _configure(urls[LOOPBACK], Path(folder))
         stack.callback(connections.close_all)
         rows = []
-        for distance, url in ((LOOPBACK, server.tcp_url), (FAR, proxy.url)):
+        for distance, url in urls.items():
             with _reached_at(url):
-                rows += [_measured(row, arguments, server) for row in _rows(distance) if arguments.only in row.name]
+                wanted = [row for row in _rows(distance) if options.wants(row.name)]
+                rows += [timed(row, options, [server.process.pid], _compare) for row in wanted]
         return {"machine": machine.facts(), "rows": rows}
+
+
+def _compare(row: Row, timings: Mapping[str, Timing]) -> Iterator[dict[str, Any]]:
+    return compared(row, timings, [Comparison(OURS, CACHE, GOALS.get(row.name)), Comparison(OURS, DATABASE)])
 
 
 def _configure(url: str, folder: Path) -> None:
@@ -174,30 +153,6 @@ def _log_in(store: Any) -> Callable[[], object]:
         key = session.session_key
 
     return log_in
-
-
-def _measured(row: Row, arguments: argparse.Namespace, server: Server) -> dict[str, Any]:
-    """Return a row of the report. Times are microseconds per flow."""
-    print(row.name, "...", file=sys.stderr)
-    rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
-    quick = replace(row, seconds=_QUICK_SECONDS) if arguments.quick else row
-    timings = measure(quick, rounds, [server.process.pid])
-    return {
-        "name": row.name,
-        "rounds": rounds,
-        "measure": row.measure,
-        "microseconds": {name: asdict(timing) for name, timing in timings.items()},
-        "comparisons": list(_comparisons(row, timings)),
-    }
-
-
-def _comparisons(row: Row, timings: Mapping[str, Timing]) -> Iterator[dict[str, Any]]:
-    for peer in (CACHE, DATABASE):
-        ratio = round(getattr(timings[peer], row.measure) / getattr(timings[OURS], row.measure), 2)
-        found: dict[str, Any] = {"ours": OURS, "peer": peer, row.measure: ratio}
-        if peer == CACHE and row.name in GOALS:
-            found |= {"goal": GOALS[row.name], "reached": ratio >= GOALS[row.name]}
-        yield found
 
 
 if __name__ == "__main__":

@@ -2,98 +2,92 @@
 Rate limits against their peers: ``python -m benchmarks.throttling [--quick] [--rounds N] [--only NAME]`` prints JSON.
 
 Ours, DRF's throttle on django-redis, and where it is installed ``limits`` (moving window), on loopback and with 5 ms
-added on the wire; over REST, ours and where it is installed ``upstash-ratelimit`` (sliding window). Half of each limit
-is used. Times are medians over interleaved rounds, with client and servers on one core.
+added on the wire; over REST, near and far too, ours and where it is installed ``upstash-ratelimit`` (sliding window).
+Half of each limit is used, evenly over the time before. Times are medians over interleaved rounds, with client and
+servers on one core.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from functools import partial
 from importlib.util import find_spec
 from itertools import count, cycle
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
 
 from benchmarks import machine
-from benchmarks.rounds import Row, Timing, burst_of, measure
+from benchmarks.report import FAR, LATENCY, LOOPBACK, Comparison, Options, compared, near_and_far, run, timed
+from benchmarks.rounds import Row, Timing, burst_of
 from benchmarks.servers import RestAddress, start_rest_server
 from django_upstash.connections import connections
-from tests.servers import ServerMissing, start_valkey
+from django_upstash.operations import command
 from tests.wire import FaultProxy
 
-# Asks for a client, and tells whether it may pass; and uses so much of its limit beforehand.
+# Asks for a client, and tells whether it may pass; and uses so much of its limits beforehand.
 Hit: TypeAlias = Callable[[str], object]
 Fill: TypeAlias = Callable[[str, Sequence[int]], None]
-Make: TypeAlias = Callable[[list[str], str], tuple[Hit, Fill]]
+Make: TypeAlias = Callable[[Sequence[str], str], tuple[Hit, Fill]]
 
 OURS, DRF, LIMITS, UPSTASH = "ours", "DRF on django-redis", "limits, moving window", "upstash-ratelimit"
-LOOPBACK, FAR, REST = "loopback", "with 5 ms", "REST"
-LATENCY = 0.005  # seconds, on each round trip
-RATES = {"60/min": (60, 60), "1000/day": (1000, 86400), "10000/day": (10_000, 86400)}
+REST, REST_FAR = "REST", "REST with 5 ms"
+RATES = {"60/min": (60, 60), "1000/day": (1000, 86400), "10000/day": (10_000, 86400), "1000000/day": (10**6, 86400)}
+SMALLEST, LARGEST = "60/min", "1000000/day"
+COMPARED = ("60/min", "1000/day", "10000/day")
 THREE = "three at once"
+FLAT = f"flat in the limit, {LOOPBACK}"
 # How many times as fast as a peer ours is meant to be.
 GOALS: dict[tuple[str, str], float] = {
     (f"1000/day, {LOOPBACK}", DRF): 3,
     (f"1000/day, {FAR}", DRF): 1.9,
     (f"{THREE}, {FAR}", DRF): 5,
-    **{(f"{rate}, {LOOPBACK}", LIMITS): 1 for rate in RATES},
+    **{(f"{rate}, {LOOPBACK}", LIMITS): 1 for rate in COMPARED},
+    (FLAT, SMALLEST): 0.9,  # the largest limit takes no longer than the smallest, but for what a busy machine adds
 }
-_HITS = {LOOPBACK: 8000, FAR: 3000, REST: 6000}  # of one contender in one row, at most
-_ROUNDS, _QUICK_ROUNDS, _QUICK_SECONDS = 31, 2, 0.0005
+_ROUNDS = 31
+# Seconds of the core: of a burst, and of one hit at least.
+_BURST = {LOOPBACK: 0.01, FAR: 0.002, REST: 0.01, REST_FAR: 0.002}
+_SHORTEST = 15e-6
 _numbers = count()
 
 
 def main() -> None:
-    parser = _parser()
-    arguments = parser.parse_args()
-    if sys.platform != "linux":
-        parser.exit(1, "The benchmark pins everything to one core and reads other processes' clocks: it needs Linux.\n")
-    try:
-        json.dump(_report(arguments), sys.stdout, indent=2)
-    except ServerMissing as error:
-        parser.exit(1, f"{error}\n")
-    print()
+    run("benchmarks.throttling", (__doc__ or "").splitlines()[1], _ROUNDS, _report)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throttling", description=__doc__.splitlines()[1])
-    parser.add_argument("--quick", action="store_true", help="show that everything runs; the times mean nothing")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"turns of each contender (default: {_ROUNDS})")
-    parser.add_argument("--only", default="", metavar="NAME", help="only rows whose name contains NAME")
-    return parser
-
-
-def _report(arguments: argparse.Namespace) -> dict[str, Any]:
-    machine.pin_to_one_core()
+def _report(options: Options) -> dict[str, Any]:
     with ExitStack() as stack:
-        server = stack.enter_context(start_valkey())
-        proxy = stack.enter_context(FaultProxy(server.port))
-        proxy.latency(LATENCY)
+        server, urls = stack.enter_context(near_and_far())
         rest = stack.enter_context(start_rest_server(server.tcp_url))
-        _configure({LOOPBACK: server.tcp_url, FAR: proxy.url}, rest)
+        far_rest = stack.enter_context(FaultProxy(urlsplit(rest.url).port or 80))
+        far_rest.latency(LATENCY)
+        far_rest_url = f"http://127.0.0.1:{urlsplit(far_rest.url).port}"
+        _configure(urls, {REST: rest.url, REST_FAR: far_rest_url}, rest)
         stack.callback(connections.close_all)
-        names = [(name, distance) for distance in (LOOPBACK, FAR, REST) for name in (*RATES, THREE)]
-        wanted = [each for each in names if arguments.only in ", ".join(each)]
-        rows = [_measured(_row(*each), arguments, [server.process.pid, rest.pid]) for each in wanted]
-        return {"machine": machine.facts(), "rows": rows}
+        pids = [server.process.pid, rest.pid]
+        found = [timed(make(options.rounds), options, pids, _compare) for name, make in rows() if options.wants(name)]
+        return {"machine": machine.facts(), "rows": found}
 
 
-def _configure(urls: Mapping[str, str], rest: RestAddress) -> None:
+def _compare(row: Row, timings: Mapping[str, Timing]) -> Iterator[dict[str, Any]]:
+    ours = LARGEST if row.name == FLAT else OURS
+    peers = [name for name in timings if name != ours]
+    return compared(row, timings, [Comparison(ours, peer, GOALS.get((row.name, peer))) for peer in peers])
+
+
+def _configure(urls: Mapping[str, str], rest_urls: Mapping[str, str], rest: RestAddress) -> None:
     cache = "django_redis.cache.RedisCache"
     settings.configure(
         SECRET_KEY="only for the benchmarks",
         INSTALLED_APPS=["django_upstash"],
         UPSTASH={
-            REST: {"URL": rest.url, "TOKEN": rest.token},
             **{distance: {"URL": url} for distance, url in urls.items()},
+            **{distance: {"URL": url, "TOKEN": rest.token} for distance, url in rest_urls.items()},
         },
         UPSTASH_RATELIMIT={"TIMEOUT": 5, "ON_FAILURE": "closed"},
         CACHES={
@@ -104,18 +98,35 @@ def _configure(urls: Mapping[str, str], rest: RestAddress) -> None:
     django.setup()
 
 
-def _row(name: str, distance: str) -> Row:
-    rates = list(RATES) if name == THREE else [name]
-    makers: dict[str, Make] = {OURS: _ours}
-    if distance != REST:
-        makers |= {DRF: _drf} | ({LIMITS: _limits} if find_spec("limits") else {})
+def rows() -> Iterator[tuple[str, Callable[[int], Row]]]:
+    """Yield the names of the rows, and what makes each for so many rounds."""
+    for distance in (LOOPBACK, FAR, REST, REST_FAR):
+        for name in (*COMPARED, THREE):
+            rates = COMPARED if name == THREE else (name,)
+            row_name = f"{name}, {distance}"
+            yield row_name, partial(_row, row_name, {peer: (make, rates) for peer, make in _peers(distance)}, distance)
+    yield FLAT, partial(_row, FLAT, {rate: (_ours, (rate,)) for rate in RATES}, LOOPBACK)
+
+
+def _peers(distance: str) -> Iterator[tuple[str, Make]]:
+    yield OURS, _ours
+    if distance in (LOOPBACK, FAR):
+        yield DRF, _drf
+        if find_spec("limits"):
+            yield LIMITS, _limits
     elif find_spec("upstash_ratelimit"):
-        makers[UPSTASH] = _upstash
-    hits = _HITS[distance]
-    contenders = {peer: burst_of(_hitting(rates, hits, *make(rates, distance))) for peer, make in makers.items()}
-    # Far away it is the waiting, and elsewhere what it takes of the core. Bursts are measured by the core's time.
-    kind: Any = "wall" if distance == FAR else "core"
-    return Row(f"{name}, {distance}", contenders, measure=kind, seconds=0.002 if distance == FAR else 0.01)
+        yield UPSTASH, _upstash
+
+
+def _row(name: str, contenders: Mapping[str, tuple[Make, Sequence[str]]], distance: str, rounds: int) -> Row:
+    # Finding out how often a burst calls takes less than four bursts.
+    hits = round((rounds + 4) * _BURST[distance] / _SHORTEST)
+    bursts = {
+        peer: burst_of(_hitting(rates, hits, *make(rates, distance))) for peer, (make, rates) in contenders.items()
+    }
+    # Far away it is the waiting, and elsewhere what it takes of the core.
+    kind: Any = "wall" if distance in (FAR, REST_FAR) else "core"
+    return Row(name, bursts, measure=kind, seconds=_BURST[distance])
 
 
 def _hitting(rates: Sequence[str], hits: int, hit: Hit, fill: Fill) -> Callable[[], None]:
@@ -133,22 +144,28 @@ def _hitting(rates: Sequence[str], hits: int, hit: Hit, fill: Fill) -> Callable[
     return run
 
 
-def _ours(rates: list[str], distance: str) -> tuple[Hit, Fill]:
+def _ours(rates: Sequence[str], distance: str) -> tuple[Hit, Fill]:
     from django_upstash.ratelimit import RateLimiter, SlidingWindow
+    from django_upstash.ratelimit.algorithms import decide
 
-    limiters = [RateLimiter(SlidingWindow(rate, scope=rate), alias=LOOPBACK) for rate in rates]
-    together = RateLimiter([SlidingWindow(rate, scope=rate) for rate in rates], alias=distance)
+    policies = [SlidingWindow(rate, scope=rate) for rate in rates]
+    limiter = RateLimiter(policies, alias=distance)
 
     def fill(client: str, halves: Sequence[int]) -> None:
-        for limiter, half in zip(limiters, halves, strict=True):
-            limiter.hit(client, half)
+        now = time.time()
+        for policy, prefix, half in zip(policies, limiter.prefixes, halves, strict=True):
+            state, times = None, min(half, 50)
+            for number in range(times):
+                then = round((now - policy.window * (1 - number / times)) * 1_000_000)
+                state = decide(state, half // times, then, policy.terms(then)).state
+            connections[LOOPBACK].run(command("SET", prefix + client, state or "", "EX", 2 * policy.window))
 
-    return lambda client: together.hit(client).allowed, fill
+    return lambda client: limiter.hit(client).allowed, fill
 
 
-def _drf(rates: list[str], distance: str) -> tuple[Hit, Fill]:
+def _drf(rates: Sequence[str], distance: str) -> tuple[Hit, Fill]:
     from django.core.cache import caches
-    from rest_framework.throttling import SimpleRateThrottle  # type: ignore[import-untyped]
+    from rest_framework.throttling import SimpleRateThrottle
 
     class Throttle(SimpleRateThrottle):  # type: ignore[misc]
         cache = caches[distance]
@@ -174,7 +191,7 @@ def _drf(rates: list[str], distance: str) -> tuple[Hit, Fill]:
     return hit, fill
 
 
-def _limits(rates: list[str], distance: str) -> tuple[Hit, Fill]:
+def _limits(rates: Sequence[str], distance: str) -> tuple[Hit, Fill]:
     from limits import parse
     from limits.storage import storage_from_string
     from limits.strategies import MovingWindowRateLimiter
@@ -190,7 +207,7 @@ def _limits(rates: list[str], distance: str) -> tuple[Hit, Fill]:
     return lambda client: all(limiter.hit(item, client) for item in items), fill
 
 
-def _upstash(rates: list[str], distance: str) -> tuple[Hit, Fill]:
+def _upstash(rates: Sequence[str], distance: str) -> tuple[Hit, Fill]:
     import upstash_redis
     from upstash_ratelimit import Ratelimit, SlidingWindow
 
@@ -203,30 +220,6 @@ def _upstash(rates: list[str], distance: str) -> tuple[Hit, Fill]:
             limiter.limit(client, rate=half)
 
     return lambda client: all(limiter.limit(client).allowed for limiter in limiters), fill
-
-
-def _measured(row: Row, arguments: argparse.Namespace, servers: Sequence[int]) -> dict[str, Any]:
-    """Return a row of the report. Times are microseconds per decision."""
-    print(row.name, "...", file=sys.stderr)
-    rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
-    quick = replace(row, seconds=_QUICK_SECONDS) if arguments.quick else row
-    timings = measure(quick, rounds, servers)
-    return {
-        "name": row.name,
-        "rounds": rounds,
-        "measure": row.measure,
-        "microseconds": {name: asdict(timing) for name, timing in timings.items()},
-        "comparisons": list(_comparisons(row, timings)),
-    }
-
-
-def _comparisons(row: Row, timings: Mapping[str, Timing]) -> Iterator[dict[str, Any]]:
-    for peer in [name for name in timings if name != OURS]:
-        ratio = round(getattr(timings[peer], row.measure) / getattr(timings[OURS], row.measure), 2)
-        found: dict[str, Any] = {"ours": OURS, "peer": peer, row.measure: ratio}
-        if goal := GOALS.get((row.name, peer)):
-            found |= {"goal": goal, "reached": ratio >= goal}
-        yield found
 
 
 if __name__ == "__main__":

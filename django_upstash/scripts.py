@@ -42,14 +42,14 @@ class Script:
     ) -> Operation[Any]:
         """Return the operation that runs the script; ``parse`` receives its one reply, errors included."""
         sha, _ = self._forms[capabilities.key_locking]
-        tail = (str(len(keys)), *keys, *arguments)  # text packs faster than numbers
+        command = ("EVALSHA", sha, str(len(keys)), *keys, *arguments)  # text packs faster than numbers
 
         def parse_first(replies: list[Reply]) -> Any:
-            if _is_noscript(replies[0]):
-                return self._eval(capabilities, tail, parse, replay_safe)
+            if isinstance(replies[0], Exception) and _is_noscript(replies[0]):
+                return self._eval(capabilities, command[2:], parse, replay_safe)
             return parse(replies)
 
-        return Operation((("EVALSHA", sha, *tail),), parse_first, replay_safe=replay_safe)
+        return Operation((command,), parse_first, replay_safe=replay_safe)
 
     def _eval(
         self, capabilities: Capabilities, tail: tuple[Argument, ...], parse: Callable[[list[Reply]], Any], safe: bool

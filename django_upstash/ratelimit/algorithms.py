@@ -15,7 +15,7 @@ from django_upstash.ratelimit.policies import MICROSECONDS, SUB_BUCKETS, Terms
 
 _COUNTED = 10**9
 _MOST_DIGITS = 20
-_RING = re.compile(r"s(\d+)(.*)", re.ASCII | re.DOTALL)
+_RING = re.compile(r"r(\d+) \d+(.*)", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d+", re.ASCII)
 _BUCKET = re.compile(r"b(\d+) (\d+) (\d+)", re.ASCII)
 _LEASE = re.compile(r"([A-Za-z]\w*) (\d+)", re.ASCII)
@@ -81,7 +81,7 @@ def _sliding(text: str, cost: int, now: int, lease: str, limit: int, width: int,
     used = sum(counts)
     youngest = next((age for age, count in enumerate(counts) if count), 0)
     oldest = next((age for age in range(SUB_BUCKETS, -1, -1) if counts[age]), -1)
-    state = " ".join([f"s{newest}", *map(str, counts[: oldest + 1])])
+    state = " ".join([f"r{newest} {used - counts[0]}", *map(str, counts[: oldest + 1])])
     wait, left = 0 if granted else leaves(age), leaves(youngest)
     return Verdict(granted, max(0, limit - used), wait, left if used else 0, state, left)
 

@@ -30,24 +30,26 @@ class ServerClock:
     def __init__(self, steady: Callable[[], float] = steady, wall: Callable[[], float] = time.time) -> None:
         self._steady = steady
         self._wall = wall
-        self._offset: float | None = None
+        self._offset = 0.0
         self._taken = self._drift = 0.0
         self._doubt = float("inf")
         self._again = False
-
-    @property
-    def is_known(self) -> bool:
-        return self._offset is not None
+        self.is_known = False
 
     @property
     def is_due(self) -> bool:
         """Whether the next request shall ask for the time again."""
-        now = self._steady()
-        return self._again or now - self._taken > LIFETIME or abs(self._wall() - now - self._drift) > _JUMP
+        return self.read()[1]
 
     def now(self) -> int:
         """Return the server's time in microseconds since 1970; this machine's steady clock, before any sample."""
-        return int((self._steady() + (self._offset or 0.0)) * 1_000_000)
+        return self.read()[0]
+
+    def read(self) -> tuple[int, bool]:
+        """Return what ``now`` and ``is_due`` say, of one moment."""
+        now = self._steady()
+        is_due = self._again or now - self._taken > LIFETIME or abs(self._wall() - now - self._drift) > _JUMP
+        return int((now + self._offset) * 1_000_000), is_due
 
     def started(self) -> float:
         """Return what ``sample`` wants as the beginning of a round trip that begins now."""
@@ -57,9 +59,10 @@ class ServerClock:
         """Take the server's reply to TIME, from a round trip that ends now."""
         ended = self._steady()
         doubt = (ended - started) / 2
-        second_try, self._again = self._again, self._offset is None and doubt > _SHARP
+        second_try, self._again = self._again, not self.is_known and doubt > _SHARP
         if second_try and doubt > self._doubt:
             return
         self._offset = seconds + microseconds / 1_000_000 - (started + ended) / 2
         self._taken, self._doubt = ended, doubt
         self._drift = self._wall() - ended
+        self.is_known = True  # last, for other threads read the rest at once

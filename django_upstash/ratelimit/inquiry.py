@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from django_upstash import conf
@@ -12,7 +13,7 @@ from django_upstash.exceptions import ConnectionError, UpstashError
 from django_upstash.operations import Command, Operation, Reply, checked
 from django_upstash.ratelimit.decisions import Decision, Outcome, Reason
 from django_upstash.ratelimit.memory import Memory
-from django_upstash.ratelimit.operations import Answer, Attempt, answer, carrying, charge, give_back, look, then
+from django_upstash.ratelimit.operations import Attempt, carrying, charge, give_back, look, outcomes_of, then
 from django_upstash.ratelimit.policies import MICROSECONDS, Policy
 from django_upstash.ratelimit.rates import shown
 from django_upstash.ratelimit.rules import FOREVER
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from django_upstash.ratelimit.rules import RuleBook
 
 _RETRY = 1.0
+_WITHIN_LIMITS = Reason.WITHIN_LIMITS
 # What decides where the site has no server at all.
 _without_redis = Memory()
 
@@ -36,12 +38,15 @@ class Inquiry:
     """
 
     __slots__ = (
+        "_asked_at",
+        "_book",
         "_memory",
         "_outdated",
         "_server",
         "charges",
         "cost",
         "identities",
+        "is_counted",
         "keys",
         "lease",
         "limiter",
@@ -60,9 +65,10 @@ class Inquiry:
         self.limiter = limiter
         self.settings = settings
         self.identities = identities
-        self.keys = [prefix + identity for prefix, identity in zip(limiter.prefixes, identities, strict=True)]
+        self.keys = list(map(add, limiter.prefixes, identities))
         self.cost = check_cost(cost)
         self.charges = charges and cost > 0
+        self.is_counted = settings.enabled and limiter.counts(settings)
         self.lease = ""
         self._outdated = False
 
@@ -70,9 +76,10 @@ class Inquiry:
         """Return the decision where this process knows it; raise ``UpstashError`` where the server is known away."""
         if not self.settings.enabled:
             return self._unlimited(Reason.DISABLED, self.limiter.policies)
-        self._server = self.limiter.server_by(self.settings)
-        self._memory = self._server.memory
-        return self._decide() if self._memory.clock.is_known else self._learn()
+        self._server = server = self.limiter.server_by(self.settings)
+        self._memory = memory = server.memory
+        self._book = self._book_in(memory)
+        return self._decide() if memory.clock.is_known else self._learn()
 
     @property
     def connection(self) -> Connection:
@@ -88,13 +95,13 @@ class Inquiry:
         memory, name = _memory_without_server(self.limiter)
         memory.outage.failed(name, error)
         now = _local_time(memory)
-        judged, policies = self._judge(memory.rules(self.limiter.tenant), now)
+        judged, policies = self._judge(self._book_in(memory), now)
         return self._fall_back(memory, policies, now) if judged is None else judged
 
     def _learn(self) -> Operation[Decision]:
         """Ask for the time first, and for the rules, which are due as well."""
         self._check_availability()
-        commands, take = self._passengers(self._book(), time_too=True)
+        commands, take = self._passengers(time_too=True)
 
         def parse(replies: list[Reply]) -> Any:
             checked(replies[-1:])
@@ -105,8 +112,8 @@ class Inquiry:
         return Operation(commands, parse)
 
     def _decide(self) -> Operation[Decision] | Decision:
-        memory, book = self._memory, self._book()
-        now = memory.clock.now()
+        book = self._book
+        now, time_due = self._memory.clock.read()
         judged, policies = self._judge(book, now)
         rules_due = book is not None and book.is_due
         if not rules_due:
@@ -114,20 +121,21 @@ class Inquiry:
             if found is not None:
                 return found
         self._check_availability()
-        if rules_due or memory.clock.is_due:
-            return self._ask_and_learn(book, judged, policies, now)
+        if rules_due or time_due:
+            return self._ask_and_learn(judged, policies, now, time_due=time_due)
         return self._ask(self._attempt(policies, now))
 
     def _check_availability(self) -> None:
-        if not self._server.connection.availability.may_ask():
+        availability = self._server.connection.availability
+        if not (availability.is_up or availability.may_ask()):
             raise ConnectionError("The server did not answer a moment ago.")
 
     def _known(self, policies: Sequence[Policy], now: int) -> Decision | None:
         """Return the denial that this process knows to last, or that needs no server."""
-        hopeless = self._hopeless(policies)
-        if hopeless is not None or not self._memory.denials:
+        hopeless, denials = self._hopeless(policies), self._memory.denials
+        if hopeless is not None or denials.keys.isdisjoint(self.keys):
             return hopeless
-        find = self._memory.denials.find
+        find = denials.find
         found = [find(key, policy, self.cost, now) for key, policy in zip(self.keys, policies, strict=True)]
         if not any(found):
             return None
@@ -139,23 +147,27 @@ class Inquiry:
 
     def _ask(self, attempt: Attempt) -> Operation[Decision]:
         """Return the operation that asks the server."""
-        capabilities = self._server.connection.capabilities
-        asked = charge(self._memory, capabilities, attempt) if self.charges else look(attempt)
-        asking = then(asked, lambda found: self._answered(found, attempt))
-        return self._with_statistics(asking, attempt.now) if self.limiter.counts(self.settings) else asking
+        self._asked_at = attempt.now
+        if self.charges:
+            asking = charge(self._memory, self._server.connection.capabilities, attempt, self._answered)
+        else:
+            asking = look(attempt, self._answered)
+        return self._with_statistics(asking, attempt.now) if self.is_counted else asking
 
     def _ask_and_learn(
-        self, book: RuleBook | None, judged: Decision | None, policies: Sequence[Policy], now: int
+        self, judged: Decision | None, policies: Sequence[Policy], now: int, *, time_due: bool
     ) -> Operation[Decision]:
         """Return the operation that asks the server, and learns what is due on the same way."""
         decided = self._hopeless(policies) if judged is None else judged
         attempt = self._attempt(policies, now)
         asking = self._ask(attempt) if decided is None else Operation((), lambda _: decided)
-        commands, take = self._passengers(book, time_too=self._memory.clock.is_due)
+        commands, take = self._passengers(time_too=time_due)
         return then(carrying(asking, commands, take), lambda decision: self._reviewed(decision, attempt))
 
     def _hopeless(self, policies: Sequence[Policy]) -> Decision | None:
         """Return the denial of a cost that one of the limits can never hold."""
+        if self.cost <= self.limiter.least and policies is self.limiter.policies:
+            return None
         never = [
             policy for policy in policies if policy.limit < (self.cost if policy.is_weighted else min(self.cost, 1))
         ]
@@ -169,21 +181,21 @@ class Inquiry:
             self.lease = f"x{secrets.token_hex(6)}"
         return Attempt(policies, self.keys, self.cost, now, self.lease)
 
-    def _answered(self, found: Answer, attempt: Attempt) -> Decision:
-        if found.granted:
+    def _answered(self, granted: bool, outcomes: tuple[Outcome, ...]) -> Decision:
+        if granted:
             lease = self.lease if self.charges and self.lease else None
-            return Decision(True, Reason.WITHIN_LIMITS, self.cost, found.outcomes, False, lease)
-        for key, outcome in zip(self.keys, found.outcomes, strict=True):
+            return Decision(True, _WITHIN_LIMITS, self.cost, outcomes, False, lease)
+        for key, outcome in zip(self.keys, outcomes, strict=True):
             if not outcome.allowed:
-                self._memory.denials.add(key, outcome, self.cost, attempt.now, found.outcomes)
-        return Decision(False, Reason.LIMITED, self.cost, found.outcomes)
+                self._memory.denials.add(key, outcome, self.cost, self._asked_at, outcomes)
+        return Decision(False, Reason.LIMITED, self.cost, outcomes)
 
     def _reviewed(self, decision: Decision, attempt: Attempt) -> Any:
         """Decide again where the rules that came along with the answer are not those that it was asked by."""
         if not self._outdated:
             return decision
         self._outdated = False
-        judged, policies = self._judge(self._book(), attempt.now)
+        judged, policies = self._judge(self._book, attempt.now)
         asked = decision.reason in (Reason.WITHIN_LIMITS, Reason.LIMITED)
         if asked and judged is None and policies == attempt.policies:
             return decision
@@ -230,19 +242,19 @@ class Inquiry:
             self.lease,
             charge=self.charges and "closed" not in ways,
         )
-        said = dict(zip(local, answer(attempt.policies, verdicts).outcomes, strict=True))
+        said = dict(zip(local, outcomes_of(attempt.policies, verdicts), strict=True))
         outcomes = tuple(
             said.get(number) or _without_asking(policy, ways[number]) for number, policy in enumerate(policies)
         )
         granted = all(outcome.allowed for outcome in outcomes)
         return Decision(granted, Reason.UNAVAILABLE, self.cost, outcomes, lease=self.lease or None)
 
-    def _book(self) -> RuleBook | None:
-        return self._memory.rules(self.limiter.tenant) if self.limiter.obeys_rules(self.settings) else None
+    def _book_in(self, memory: Memory) -> RuleBook | None:
+        return memory.rules(self.limiter.tenant) if self.limiter.obeys_rules(self.settings) else None
 
-    def _passengers(self, book: RuleBook | None, *, time_too: bool) -> tuple[list[Command], Any]:
+    def _passengers(self, *, time_too: bool) -> tuple[list[Command], Any]:
         """Return the commands that learn what is due, and what takes their replies."""
-        memory, clock = self._memory, self._memory.clock
+        book, memory, clock = self._book, self._memory, self._memory.clock
         started = clock.started()
         commands: list[Command] = [book.reading] if book is not None and book.is_due else []
         reads_rules = bool(commands)

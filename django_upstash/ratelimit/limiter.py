@@ -15,6 +15,7 @@ from django_upstash import conf
 from django_upstash.exceptions import ConnectionError, UpstashError
 from django_upstash.operations import Operation
 from django_upstash.ratelimit import rulings
+from django_upstash.ratelimit.catalogue import catalogue
 from django_upstash.ratelimit.decisions import Decision, Reason
 from django_upstash.ratelimit.inquiry import Inquiry, check_cost, release_locally
 from django_upstash.ratelimit.keys import key_prefix, stored_identity
@@ -61,6 +62,7 @@ class RateLimiter:
         statistics: bool | None = None,
     ) -> None:
         self.policies = _checked(policies)
+        self.least = min(policy.limit for policy in self.policies)
         self.prefixes = [key_prefix(tenant, policy.scope) for policy in self.policies]
         self.alias = alias
         self.tenant = tenant
@@ -71,6 +73,7 @@ class RateLimiter:
         self._shadow = shadow
         self._rules = rules
         self._statistics_wanted = statistics
+        catalogue.enter(tenant, self.policies, statistics)
         self._server: LimitServer | None = None
 
     def __repr__(self) -> str:
@@ -226,12 +229,16 @@ class RateLimiter:
 
     def finish(self, decision: Decision, inquiry: Inquiry, error: UpstashError | None = None) -> Decision:
         """Count and signal a decision, and return what the caller is told."""
+        if decision.allowed and error is None and not inquiry.is_counted:
+            return decision
         for signal, arguments in self._noted(decision, inquiry, error):
             signal.send_robust(RateLimiter, **arguments)
         return self._told(decision, inquiry)
 
     async def afinish(self, decision: Decision, inquiry: Inquiry, error: UpstashError | None = None) -> Decision:
         """Do as ``finish`` does, awaiting the receivers that want it."""
+        if decision.allowed and error is None and not inquiry.is_counted:
+            return decision
         for signal, arguments in self._noted(decision, inquiry, error):
             await signal.asend_robust(RateLimiter, **arguments)
         return self._told(decision, inquiry)
@@ -244,11 +251,8 @@ class RateLimiter:
         self, decision: Decision, inquiry: Inquiry, error: UpstashError | None
     ) -> list[tuple[Signal, dict[str, Any]]]:
         """Count a decision, and return the signals to be sent, with their arguments."""
-        counts = error is None and self.counts(inquiry.settings)
-        if decision.allowed and error is None and not counts:
-            return []
         named = {policy.scope: identity for policy, identity in zip(self.policies, inquiry.identities, strict=True)}
-        if counts:
+        if error is None and inquiry.is_counted:
             self.server.memory.tallies.count(self.tenant, decision.allowed, named.items())
         arguments = {"limiter": self, "decision": decision}
         sent: list[tuple[Signal, dict[str, Any]]] = []

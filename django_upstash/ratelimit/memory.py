@@ -61,6 +61,7 @@ class Denials:
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._by_key: Bounded[dict[tuple[object, ...], Denial]] = Bounded(most)
+        self.keys = self._by_key.keys()  # of those denied lately
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias, TypeVar
 
 from django_upstash import scripts
 from django_upstash.capabilities import Capabilities
@@ -15,11 +17,14 @@ from django_upstash.ratelimit.fallback import unchanged
 from django_upstash.ratelimit.memory import Memory
 from django_upstash.ratelimit.policies import MICROSECONDS, Policy, Terms
 
+# Half the time of calling Outcome, of which every decision makes some.
+_made = tuple.__new__
 # As the script: the server's clock and ours differ a little.
 _GRACE = 1000
 
 
-class Attempt(NamedTuple):
+@dataclass(slots=True)
+class Attempt:
     """Units wanted of some policies, for the identities whose keys these are, at a time in microseconds."""
 
     policies: Sequence[Policy]
@@ -33,36 +38,36 @@ class Attempt(NamedTuple):
         return [policy.terms(self.now) for policy in self.policies]
 
 
-class Answer(NamedTuple):
-    """Whether all policies grant an attempt, and what each says."""
-
-    granted: bool
-    outcomes: tuple[Outcome, ...]
-
-
+Result = TypeVar("Result")
 Taking: TypeAlias = Callable[[list[Reply]], None]
+# Takes whether all policies grant an attempt, and what each says.
+Concluding: TypeAlias = Callable[[bool, tuple[Outcome, ...]], Result]
 
 
-def charge(memory: Memory, capabilities: Capabilities, attempt: Attempt) -> Operation[Answer]:
+def charge(
+    memory: Memory, capabilities: Capabilities, attempt: Attempt, conclude: Concluding[Result]
+) -> Operation[Result]:
     """Charge every policy, or none where one refuses."""
-    if attempt.cost == 1 and len(attempt.policies) == 1 and attempt.policies[0].algorithm == "window":
-        return _count(memory, capabilities, attempt)
-    return _run(capabilities, attempt, attempt.cost)
+    policies = attempt.policies
+    if attempt.cost == 1 and len(policies) == 1 and policies[0].algorithm == "window":
+        return _count(memory, capabilities, attempt, conclude)
+    return _run(capabilities, attempt, attempt.cost, conclude)
 
 
-def give_back(capabilities: Capabilities, attempt: Attempt) -> Operation[Answer]:
+def give_back(capabilities: Capabilities, attempt: Attempt) -> Operation[None]:
     """Give back to every policy what an earlier attempt was charged."""
-    return _run(capabilities, attempt, -attempt.cost)
+    return _run(capabilities, attempt, -attempt.cost, lambda granted, outcomes: None)
 
 
-def look(attempt: Attempt) -> Operation[Answer]:
-    """Return what ``charge`` would say, charging nothing; what is left is what is left now."""
+def look(attempt: Attempt, conclude: Concluding[Result]) -> Operation[Result]:
+    """Learn what ``charge`` would say, charging nothing; what is left is what is left now."""
 
-    def parse(replies: list[Reply]) -> Answer:
+    def parse(replies: list[Reply]) -> Result:
         states = [_text(reply) for reply in only(replies)]
         terms = attempt.terms
         verdicts = [decide(state, attempt.cost, attempt.now, term) for state, term in zip(states, terms, strict=True)]
-        return answer(attempt.policies, unchanged(states, verdicts, attempt.now, terms))
+        outcomes = outcomes_of(attempt.policies, unchanged(states, verdicts, attempt.now, terms))
+        return conclude(all(outcome.allowed for outcome in outcomes), outcomes)
 
     return Operation((("MGET", *attempt.keys),), parse)
 
@@ -95,41 +100,47 @@ def then(operation: Operation[Any], follow: Callable[[Any], Any]) -> Operation[A
     return Operation(operation.commands, parse, replay_safe=operation.replay_safe)
 
 
-def answer(policies: Sequence[Policy], verdicts: Iterable[Verdict]) -> Answer:
+def outcomes_of(policies: Sequence[Policy], verdicts: Iterable[Verdict]) -> tuple[Outcome, ...]:
     """Return verdicts in the words of policies."""
-    outcomes = tuple(_outcome(policy, *verdict[:4]) for policy, verdict in zip(policies, verdicts, strict=True))
-    return Answer(all(outcome.allowed for outcome in outcomes), outcomes)
+    return _outcomes(policies, [number for verdict in verdicts for number in verdict[:4]])
 
 
-def _run(capabilities: Capabilities, attempt: Attempt, cost: int) -> Operation[Answer]:
-    several = "MSETEX" if capabilities.has("MSETEX") else "SET"
-    arguments: list[Argument] = [str(attempt.now), str(cost), several]
-    for policy in attempt.policies:
-        arguments += map(str, policy.terms(attempt.now))
-    arguments.append(attempt.lease)
+def script_arguments(capabilities: Capabilities, attempt: Attempt, cost: int) -> list[Argument]:
+    """Return what the script takes beside the keys: what it does not need is not sent."""
+    policies, now, lease = attempt.policies, attempt.now, attempt.lease
+    if len(policies) == 1:
+        terms = policies[0].texts(now)
+        return [str(now), str(cost), *terms, lease] if lease else [str(now), str(cost), *terms]
+    fives = [(*policy.texts(now), lease, "", "")[:5] for policy in policies]
+    return [str(now), str(cost), *chain.from_iterable(fives), "MSETEX" if capabilities.has("MSETEX") else "SET"]
 
-    def parse(replies: list[Reply]) -> Answer:
+
+def _run(capabilities: Capabilities, attempt: Attempt, cost: int, conclude: Concluding[Result]) -> Operation[Result]:
+    policies = attempt.policies
+
+    def parse(replies: list[Reply]) -> Result:
         reply = only(replies)
         if reply[1]:
             capabilities.lacks.add("MSETEX")
-        outcomes = [
-            _outcome(policy, *reply[place : place + 4])
-            for place, policy in zip(_PLACES, attempt.policies, strict=False)
-        ]
-        return Answer(bool(reply[0]), tuple(outcomes))
+        return conclude(reply[0] == 1, _outcomes(policies, reply, 2))
 
+    arguments = script_arguments(capabilities, attempt, cost)
     return scripts.load("ratelimit").operation(capabilities, attempt.keys, arguments, parse)
 
 
-# Where the numbers of each policy stand in the reply.
-_PLACES = range(2, 2**31, 4)
+def _outcomes(policies: Sequence[Policy], numbers: Sequence[int], place: int = 0) -> tuple[Outcome, ...]:
+    """Return what the policies say, of four numbers each: granted, the units left, and two times."""
+    outcomes = []
+    for policy in policies:
+        granted, remaining, retry, reset = numbers[place : place + 4]
+        outcomes.append(_made(Outcome, (policy, granted == 1, remaining, retry / MICROSECONDS, reset / MICROSECONDS)))
+        place += 4
+    return tuple(outcomes)
 
 
-def _outcome(policy: Policy, granted: int | bool, remaining: int, retry_after: int, reset_after: int) -> Outcome:
-    return Outcome(policy, bool(granted), remaining, retry_after / MICROSECONDS, reset_after / MICROSECONDS)
-
-
-def _count(memory: Memory, capabilities: Capabilities, attempt: Attempt) -> Operation[Answer]:
+def _count(
+    memory: Memory, capabilities: Capabilities, attempt: Attempt, conclude: Concluding[Result]
+) -> Operation[Result]:
     """
     Count one in a window by INCR, which says whether it is the window meant, for the integer holds its start.
 
@@ -139,20 +150,22 @@ def _count(memory: Memory, capabilities: Capabilities, attempt: Attempt) -> Oper
     (policy,), (key,) = attempt.policies, attempt.keys
     _, limit, start, ends, _ = policy.terms(attempt.now)
     known, count = memory.windows.get(key, (0, 0))
-    script = _remembering(memory, attempt, start, _run(capabilities, attempt, 1))
     if known == start and count >= limit:
-        return script
+        return _count_by_script(memory, capabilities, attempt, start, conclude)
 
     def parse(replies: list[Reply]) -> Any:
         reply = replies[-1]
         found, count = read_window(reply) if isinstance(reply, int) else (0, 0)
         if not start <= found <= ends:
-            return script if isinstance(reply, int) or type(reply) is ResponseError else only(replies[-1:])
+            if isinstance(reply, Exception) and type(reply) is not ResponseError:
+                raise reply
+            return _count_by_script(memory, capabilities, attempt, start, conclude)
         memory.windows.remember(key, (found, min(count, limit)))
         if count > limit:
             # Others filled the window since this process looked: what was counted too much is taken back.
-            return then(give_back(capabilities, attempt), lambda _: _windowed(attempt, ends, False, 0))
-        return _windowed(attempt, ends + found - start, True, limit - count)
+            refused = _windowed(attempt, ends, False, 0)
+            return then(give_back(capabilities, attempt), lambda _: conclude(False, refused))
+        return conclude(True, _windowed(attempt, ends + found - start, True, limit - count))
 
     counting: tuple[Command, ...] = (("INCR", key),)
     if known != start:
@@ -161,19 +174,21 @@ def _count(memory: Memory, capabilities: Capabilities, attempt: Attempt) -> Oper
     return Operation(counting, parse, replay_safe=False)
 
 
-def _remembering(memory: Memory, attempt: Attempt, start: int, operation: Operation[Answer]) -> Operation[Answer]:
-    def follow(found: Answer) -> Answer:
-        (outcome,) = found.outcomes
+def _count_by_script(
+    memory: Memory, capabilities: Capabilities, attempt: Attempt, start: int, conclude: Concluding[Result]
+) -> Operation[Result]:
+    def remember(granted: bool, outcomes: tuple[Outcome, ...]) -> Result:
+        (outcome,) = outcomes
         memory.windows.remember(attempt.keys[0], (start, outcome.limit - outcome.remaining))
-        return found
+        return conclude(granted, outcomes)
 
-    return then(operation, follow)
+    return _run(capabilities, attempt, 1, remember)
 
 
-def _windowed(attempt: Attempt, ends: int, granted: bool, remaining: int) -> Answer:
+def _windowed(attempt: Attempt, ends: int, granted: bool, remaining: int) -> tuple[Outcome, ...]:
     left = (ends * MICROSECONDS - attempt.now) / MICROSECONDS
     (policy,) = attempt.policies
-    return Answer(granted, (Outcome(policy, granted, remaining, 0.0 if granted else left, left),))
+    return (Outcome(policy, granted, remaining, 0.0 if granted else left, left),)
 
 
 def _text(reply: Reply) -> str | None:

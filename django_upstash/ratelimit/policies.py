@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import gcd
 from typing import ClassVar, Literal, TypeAlias
 
@@ -55,6 +55,14 @@ class Policy(ABC):
     @abstractmethod
     def terms(self, now: int) -> Terms:
         """Return what a decision at this time, in microseconds since 1970, is made by."""
+
+    def texts(self, now: int) -> tuple[str, ...]:
+        """Return the terms as scripts take them, without what their algorithm leaves unused."""
+        return _texts(self.terms(now)) if self.algorithm == "window" else self._lasting_texts
+
+    @cached_property
+    def _lasting_texts(self) -> tuple[str, ...]:
+        return _texts(self.terms(0))
 
     def limited_to(self, limit: int) -> Policy:
         """Return the same policy with another limit."""
@@ -174,6 +182,14 @@ def default_policy() -> TokenBucket | None:
     if settings.requests_per_minute is None:
         return None
     return TokenBucket(f"{settings.requests_per_minute}/min", burst=settings.burst_size)
+
+
+_USED_TERMS = {"window": 4, "sliding": 3, "bucket": 5, "leases": 3}
+
+
+@lru_cache(maxsize=1024)
+def _texts(terms: Terms) -> tuple[str, ...]:
+    return tuple(map(str, terms[: _USED_TERMS[terms[0]]]))
 
 
 @lru_cache(maxsize=1024)

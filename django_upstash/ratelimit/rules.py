@@ -72,16 +72,13 @@ class RuleBook:
     def __init__(self, tenant: str) -> None:
         self.key = family_key("rules", tenant)
         self.rules = Rules()
+        self.is_empty = True
         self._fields: list[Reply] = []
         self._read_at = float("-inf")
 
     @property
     def is_due(self) -> bool:
         return monotonic() - self._read_at >= LIFETIME
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._fields
 
     def expire(self) -> None:
         """Let the next decision read the rules."""
@@ -97,7 +94,7 @@ class RuleBook:
         fields = reply if isinstance(reply, list) else []
         changed, self._fields = fields != self._fields, fields
         if changed:
-            self.rules = _parsed(fields)
+            self.rules, self.is_empty = _parsed(fields), not fields
         return changed
 
     def stale_fields(self, now: int) -> list[str]:
@@ -113,12 +110,22 @@ class RuleBook:
 
 def limit_field(scope: str, identity: str | None) -> str:
     """Return the field of a limit for a scope, or for one identity in it."""
-    return f"{LIMIT} {_scope(scope)}" + ("" if identity is None else f" {stored_identity(identity)}")
+    return stored_limit_field(scope, None if identity is None else stored_identity(identity))
+
+
+def stored_limit_field(scope: str, stored: str | None) -> str:
+    """Return the field of a limit for a scope, or for one identity in it as keys have it."""
+    return f"{LIMIT} {_scope(scope)}" + ("" if stored is None else f" {stored}")
 
 
 def listing_field(word: str, identity: str) -> str:
     """Return the field of an identity, an address or a network on the list of this word."""
-    return f"{word} {(network(identity) if '/' in identity else None) or stored_identity(identity)}"
+    return stored_listing_field(word, (network(identity) if "/" in identity else None) or stored_identity(identity))
+
+
+def stored_listing_field(word: str, stored: str) -> str:
+    """Return the field of an identity as keys have it, or of a network, on the list of this word."""
+    return f"{word} {stored}"
 
 
 def until(now: int, seconds: float | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django_upstash.operations import Command, Operation, Reply, checked
 from django_upstash.ratelimit.clock import ServerClock
+from django_upstash.ratelimit.memory import Memory
 from django_upstash.ratelimit.rates import check_limit
-from django_upstash.ratelimit.rules import ALLOW, BLOCK, Rules, limit_field, listing_field, until
+from django_upstash.ratelimit.rules import ALLOW, BLOCK, RuleBook, Rules, limit_field, listing_field, until
 
 if TYPE_CHECKING:
     from django_upstash.ratelimit.limiter import RateLimiter
@@ -22,13 +23,13 @@ def set_limit(limiter: RateLimiter, scope: str, limit: int | None, identity: str
     """
     limiter.check_scope(scope)
     field = limit_field(scope, identity)
-    key = limiter.rule_book.key
+    book = limiter.rule_book
     if limit is None:
-        return _changing(limiter, ("HDEL", key, field))
+        return changing(book, ("HDEL", book.key, field))
     for policy in limiter.policies:
         if policy.scope == scope:
             policy.limited_to(check_limit(limit))
-    return _changing(limiter, ("HSET", key, field, str(limit)))
+    return changing(book, ("HSET", book.key, field, str(limit)))
 
 
 def block(limiter: RateLimiter, identity: str, seconds: float | None = None) -> Operation[None]:
@@ -38,7 +39,7 @@ def block(limiter: RateLimiter, identity: str, seconds: float | None = None) -> 
 
 def unblock(limiter: RateLimiter, identity: str) -> Operation[None]:
     """Take an identity off the list of those to be refused."""
-    return _changing(limiter, ("HDEL", limiter.rule_book.key, listing_field(BLOCK, identity)))
+    return changing(limiter.rule_book, ("HDEL", limiter.rule_book.key, listing_field(BLOCK, identity)))
 
 
 def allow(limiter: RateLimiter, identity: str, seconds: float | None = None) -> Operation[None]:
@@ -48,7 +49,7 @@ def allow(limiter: RateLimiter, identity: str, seconds: float | None = None) -> 
 
 def disallow(limiter: RateLimiter, identity: str) -> Operation[None]:
     """Take an identity off the list of those to be let pass."""
-    return _changing(limiter, ("HDEL", limiter.rule_book.key, listing_field(ALLOW, identity)))
+    return changing(limiter.rule_book, ("HDEL", limiter.rule_book.key, listing_field(ALLOW, identity)))
 
 
 def rules(limiter: RateLimiter) -> Operation[Rules]:
@@ -77,19 +78,20 @@ def with_time(clock: ServerClock, follow: Callable[[int], Any]) -> Operation[Any
     return Operation((("TIME",),), parse)
 
 
-def _listing(limiter: RateLimiter, word: str, identity: str, seconds: float | None) -> Operation[None]:
-    book, field = limiter.rule_book, listing_field(word, identity)
+def listing(memory: Memory, book: RuleBook, fields: Sequence[str], seconds: float | None) -> Operation[None]:
+    """Return the operation that puts fields on their lists for so many seconds, None for good."""
 
     def write(now: int) -> Operation[None]:
-        stale = [name for name in book.stale_fields(now) if name != field]
+        stale = [name for name in book.stale_fields(now) if name not in fields]
+        ends = until(now, seconds)
         cleaning: list[Command] = [("HDEL", book.key, *stale)] if stale else []
-        return _changing(limiter, ("HSET", book.key, field, until(now, seconds)), *cleaning)
+        return changing(book, ("HSET", book.key, *(part for name in fields for part in (name, ends))), *cleaning)
 
-    return with_time(limiter.server.memory.clock, write)
+    return with_time(memory.clock, write)
 
 
-def _changing(limiter: RateLimiter, *commands: Command) -> Operation[None]:
-    book = limiter.rule_book
+def changing(book: RuleBook, *commands: Command) -> Operation[None]:
+    """Return the operation that writes the rules; this process then reads them anew."""
 
     def parse(replies: list[Reply]) -> None:
         checked(replies)
@@ -97,3 +99,7 @@ def _changing(limiter: RateLimiter, *commands: Command) -> Operation[None]:
 
     # Whether it is done once or twice, the fields then hold the same.
     return Operation(commands, parse, replay_safe=True)
+
+
+def _listing(limiter: RateLimiter, word: str, identity: str, seconds: float | None) -> Operation[None]:
+    return listing(limiter.server.memory, limiter.rule_book, [listing_field(word, identity)], seconds)

@@ -14,7 +14,8 @@ from django_upstash.ratelimit.keys import PREFIX
 _KEY = re.compile(rf"{PREFIX}:([^:]+):([^:]+):(.+)")
 _LEASE = re.compile(r" ([A-Za-z]\w*) (\d+)", re.ASCII)
 _TOKENS = re.compile(r"b\d+ (\d+) (\d+)", re.ASCII)
-_PARTS = re.compile(r"s\d+((?: \d+)*)", re.ASCII)
+_RING = re.compile(r"r\d+ (\d+)(?: (\d+))?(?: \d+)*", re.ASCII)
+_USED = {"window": "used in the window", "sliding": "used, sliding", "bucket": "tokens used", "leases": "places held"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,26 @@ def scanning(cursor: str, pattern: str) -> Command:
     return "SCAN", cursor, "MATCH", pattern, "COUNT", 1000
 
 
+def measured(state: str) -> tuple[str, int] | None:
+    """Return the algorithm that wrote a state, and how much had been used then; None for what is no state."""
+    if state.isascii() and state.isdigit() and len(state) > 9:
+        return "window", read_window(int(state))[1]
+    if match := _RING.fullmatch(state):
+        return "sliding", int(match[1]) + int(match[2] or 0)  # of the older parts, and of the newest
+    if match := _TOKENS.fullmatch(state):
+        return "bucket", -(-int(match[1]) // max(1, int(match[2])))
+    if state == "l" or state.startswith("l "):
+        return "leases", len(_LEASE.findall(state))
+    return None
+
+
 def described(state: str) -> str:
     """Return what a state says: how much had been used when it was written."""
-    if state.isascii() and state.isdigit() and len(state) > 9:
-        return f"{read_window(int(state))[1]:,} used in the window"
-    if match := _PARTS.fullmatch(state):
-        return f"{sum(map(int, match[1].split())):,} used, sliding"
-    if match := _TOKENS.fullmatch(state):
-        return f"{-(-int(match[1]) // max(1, int(match[2]))):,} tokens used"
-    if state == "l" or state.startswith("l "):
-        return f"{len(_LEASE.findall(state)):,} places held"
-    return "not a counter of this version"
+    found = measured(state)
+    if found is None:
+        return "not a counter of this version"
+    algorithm, used = found
+    return f"{used:,} {_USED[algorithm]}"
 
 
 def _encoded(part: str | None) -> str:

@@ -6,6 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from django_upstash import scripts
 from django_upstash.connections import connections
 from django_upstash.ratelimit.algorithms import decide
+from django_upstash.ratelimit.operations import Attempt, script_arguments
 from django_upstash.ratelimit.policies import (
     Concurrency,
     FixedWindow,
@@ -21,6 +23,7 @@ from django_upstash.ratelimit.policies import (
     SlidingWindow,
     TokenBucket,
 )
+from django_upstash.ratelimit.stored import measured
 from tests.servers import Server
 
 SECOND = 1_000_000
@@ -33,13 +36,14 @@ POLICIES: list[Policy] = [
     Concurrency(3, lease=4, scope="leases"),
 ]
 
+STRANGE = ["", "nonsense", "r12", "r12 3 x", "b1 2", "l x1", "12345678901234567", "r999999999999999 1 1"]
+
 
 def run_script(policies: Sequence[Policy], cost: int, now: int, lease: str = "") -> list[int]:
     """Run the script as the limiter does and return its reply without the first two of its numbers."""
     connection = connections["native"]
-    terms = [str(term) for policy in policies for term in policy.terms(now)]
     keys = [policy.scope for policy in policies]
-    arguments = [str(now), str(cost), "MSETEX", *terms, lease]
+    arguments = script_arguments(connection.capabilities, Attempt(policies, keys, cost, now, lease), cost)
     reply: list[int] = connection.run(scripts.load("ratelimit").operation(connection.capabilities, keys, arguments))
     return reply[2:]
 
@@ -55,9 +59,10 @@ def test_script__agrees_with_its_twin(policy: Policy, valkey: Server) -> None:
         cost = chance.choice([1, 1, 1, 2, 3, 0, -1, -2])
         lease = f"x{chance.randrange(4)}" if policy.algorithm == "leases" else ""
         if chance.random() < 0.03:
-            state = chance.choice(["", "nonsense", "s12 x", "b1 2", "l x1", "12345678901234567", "s999999999999999 1"])
+            state = chance.choice(STRANGE)
             valkey.call("SET", policy.scope, state)
         verdict = decide(state, cost, now, policy.terms(now), lease)
+        started = monotonic()
         replied = run_script([policy], cost, now, lease)
 
         if not verdict.granted:
@@ -67,7 +72,32 @@ def test_script__agrees_with_its_twin(policy: Policy, valkey: Server) -> None:
         if verdict.granted:
             state = verdict.state
             assert valkey.call("GET", policy.scope) == state.encode()
-            assert 0 < int(valkey.call("PTTL", policy.scope)) <= verdict.lifetime / 1000 + 1001
+            # It lives as long as what is stored means something, and a second more.
+            lives = int(valkey.call("PTTL", policy.scope))
+            passed = (monotonic() - started) * 1000
+            assert verdict.lifetime / 1000 + 999 - passed <= lives <= verdict.lifetime / 1000 + 1001
+
+
+@pytest.mark.usefixtures("upstash")
+def test_script__of_several_policies_agrees_with_their_twins(valkey: Server) -> None:
+    chance = random.Random(11)
+    now, states = BEGINNING, list[str | None]([None] * len(POLICIES))
+    for step in range(200):
+        now += chance.choice([0, 0, 1000, SECOND // 3, SECOND])
+        cost, lease = chance.choice([1, 1, 1, 2, 0, -1]), f"x{step}"
+        asked = list(zip(states, [policy.terms(now) for policy in POLICIES], strict=True))
+        verdicts = [decide(state, cost, now, terms, lease) for state, terms in asked]
+        granted = all(verdict.granted for verdict in verdicts)
+        left = verdicts if granted else [decide(state, 0, now, terms) for state, terms in asked]
+        numbers = [
+            (verdict.granted, unchanged.remaining, verdict.retry_after, unchanged.reset_after)
+            for verdict, unchanged in zip(verdicts, left, strict=True)
+        ]
+        assert run_script(POLICIES, cost, now, lease) == [number for each in numbers for number in each], f"step {step}"
+        if granted:
+            states = [verdict.state for verdict in verdicts]
+        stored = [valkey.call("GET", policy.scope) for policy in POLICIES]
+        assert stored == [state and state.encode() for state in states]
 
 
 @pytest.mark.usefixtures("upstash")
@@ -178,6 +208,15 @@ def test_token_bucket__is_exact(rate: str, burst: int, number: int) -> None:
             expected.append(now)
 
     assert admitted(policy, arrivals) == expected
+
+
+def test_measured__is_what_a_ring_holds() -> None:
+    policy, state = SlidingWindow("99/10s"), None
+    assert measured(decide(None, -1, BEGINNING, policy.terms(BEGINNING)).state) == ("sliding", 0)
+    for number in range(1, 9):
+        now = BEGINNING + number * SECOND
+        state = decide(state, number, now, policy.terms(now)).state
+    assert measured(state or "") == ("sliding", 36)
 
 
 def test_token_bucket__gives_the_burst_at_once_and_then_the_rate() -> None:

@@ -18,6 +18,7 @@ from django_upstash.ratelimit import (
     TokenBucket,
     unavailable,
 )
+from tests.outages import find_back
 from tests.ratelimit.conftest import MakeLimiter
 from tests.servers import Server, start_valkey
 
@@ -125,7 +126,7 @@ def test_outage__ends(settings: Any) -> None:
         server.stop()
         assert limiter.hit("user:1").reason is Reason.UNAVAILABLE
         server.start()
-        limiter.server.connection.availability._next_try = 0.0  # the second is over
+        find_back(limiter.server.connection)
         assert limiter.hit("user:1").reason is Reason.WITHIN_LIMITS
 
 
@@ -167,3 +168,21 @@ def test_setting__decides_where_the_limiter_does_not(make_limiter: MakeLimiter, 
     limiter = make_limiter(FixedWindow("1/h", scope=value))
     expected = {"open": [True, True], "closed": [False, False], "local": [True, False]}
     assert [limiter.hit("user:1").allowed for _ in range(2)] == expected[value]
+
+
+def test_disabled__needs_no_server_and_counts_nothing(settings: Any) -> None:
+    settings.UPSTASH = {}
+    settings.UPSTASH_RATELIMIT = {"ENABLED": False, "STATISTICS": True}
+    assert RateLimiter(FixedWindow("0/h")).hit("user:1").reason is Reason.DISABLED
+
+
+def test_rules__are_obeyed_while_the_server_is_away_by_limiters_that_obey_them(settings: Any) -> None:
+    with start_valkey() as server:
+        settings.UPSTASH = {"default": {"URL": server.url}}
+        limiter = RateLimiter(FixedWindow("9/h"), on_failure="open")
+        limiter.block("user:1")
+        assert limiter.hit("user:1").reason is Reason.BLOCKED
+        server.stop()
+        limiter.hit("user:2")
+        assert limiter.hit("user:1").reason is Reason.BLOCKED
+        assert RateLimiter(FixedWindow("9/h"), on_failure="open", rules=False).hit("user:1").allowed

@@ -164,7 +164,7 @@ def test_limit_of_zero__denies_everybody(open_limiter: MakeLimiter) -> None:
         assert (decision.allowed, decision.remaining, decision.retry_after) == (False, 0, None)
 
 
-@pytest.mark.parametrize("stored", ["nonsense", "", "7", "s1 2 x", "99999999999999999999999"])
+@pytest.mark.parametrize("stored", ["nonsense", "", "7", "r1 2 x", "99999999999999999999999"])
 @policies
 def test_hit__what_somebody_else_stored_is_replaced(
     open_limiter: MakeLimiter, valkey: Server, policy: Any, stored: str
