@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.signals import request_finished
+from django.db import close_old_connections
 
 from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROUTES = ("native", "rest", "embedded")
+
+
+@pytest.fixture
+def request_end() -> Iterator[None]:
+    """Let the end of a request leave the database alone, as Django's test client does: another test may have used it."""
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
 
 
 @pytest.fixture(scope="session")

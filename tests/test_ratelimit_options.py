@@ -28,12 +28,12 @@ def test_ratelimit_settings__are_read_on_access(settings: Any) -> None:
     ("given", "sentence"),
     [
         ([], "must be a dict, not list"),
-        ({"ON_FAIL": "open"}, "unknown key 'ON_FAIL'; it takes ENABLED, ON_FAILURE"),
-        ({"ENABLED": "yes"}, r"\['ENABLED'\] must be True or False"),
+        ({"ON_FAIL": "open"}, "unknown key 'ON_FAIL'. Did you mean ON_FAILURE?"),
+        ({"ENABLED": "yes"}, r'\["ENABLED"\] must be True or False'),
         ({"ON_FAILURE": "ajar"}, '"open", "closed" or "local"'),
-        *(({"TIMEOUT": value}, "a number of seconds above 0") for value in (0, -1, "1", True, 61)),
-        *(({"REMEMBERED": value}, "a whole number above 0") for value in (0, 1.5, None, True)),
-        ({"BURST_SIZE": 0}, "a whole number above 0"),
+        ({"TIMEOUT": 0}, "a number of seconds above 0"),
+        ({"REMEMBERED": 0}, "a whole number above 0"),
+        ({"POLICIES": ["1/month"]}, r'\["POLICIES"\]: The rate \'1/month\' has the period'),
     ],
 )
 def test_ratelimit_settings__mistakes_are_named(settings: Any, given: Any, sentence: str) -> None:

@@ -1,0 +1,27 @@
+"""
+Rate limits of views and of whole sites: a decorator, a middleware, and what the client is told.
+
+    from django_upstash.ratelimit.web import ratelimit
+
+    @ratelimit("60/min")
+    def search(request): ...
+"""
+
+from __future__ import annotations
+
+from django_upstash.ratelimit.web.addresses import client_address
+from django_upstash.ratelimit.web.decorators import ratelimit
+from django_upstash.ratelimit.web.identities import address, user_or_address
+from django_upstash.ratelimit.web.middleware import RateLimitMiddleware
+from django_upstash.ratelimit.web.responses import problem_response
+from django_upstash.ratelimit.web.visits import decisions_about
+
+__all__ = [
+    "RateLimitMiddleware",
+    "address",
+    "client_address",
+    "decisions_about",
+    "problem_response",
+    "ratelimit",
+    "user_or_address",
+]

@@ -1,0 +1,59 @@
+"""What follows a decision: the fields of the response, places given back, charging after the fact, and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.exceptions import Throttled
+from rest_framework.views import exception_handler as rest_framework_handler
+
+from django_upstash.ratelimit.web.responses import problem_response, response_to
+from django_upstash.ratelimit.web.visits import Visit, decisions_about
+
+Charged = tuple[Visit, Callable[[Any], bool] | None]
+
+
+def follow(view: Any, visits: Sequence[Charged]) -> None:
+    """
+    Have a view, which serves one request, conclude these visits with its response or with the error that it raises.
+
+    Nothing else sees each response of a view on its way, and no middleware is needed.
+    """
+    if not hasattr(view, "finalize_response"):
+        return
+    finalize, handle = view.finalize_response, view.handle_exception
+
+    def finalize_response(request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = finalize(request, response, *args, **kwargs)
+        for visit, charge_when in visits:
+            visit.finish(response, charge_when is None or charge_when(response))
+        return response
+
+    def handle_exception(error: Exception) -> Any:
+        try:
+            return handle(error)
+        except Exception as raised:
+            response = response_to(raised)
+            for visit, charge_when in visits:
+                visit.abandon(charge_when is None or charge_when(response))
+            raise
+
+    view.finalize_response, view.handle_exception = finalize_response, handle_exception
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """
+    Answer a refusal with ``application/problem+json``, and everything else as Django REST framework does.
+
+        REST_FRAMEWORK = {"EXCEPTION_HANDLER": "django_upstash.throttling.exception_handler"}
+    """
+    answer: HttpResponse | None = rest_framework_handler(error, context)
+    refused = [decision for decision in decisions_about(context["request"]) if not decision.allowed]
+    if answer is None or not refused or not isinstance(error, Throttled):
+        return answer
+    response = problem_response(context["request"], refused[-1])
+    if error.wait:
+        response.headers["Retry-After"] = str(error.wait)
+    return response

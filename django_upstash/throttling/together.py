@@ -1,0 +1,144 @@
+"""
+All throttles of a view decided together, all or nothing.
+
+Django REST framework asks one throttle after the other. The first of ours that is asked asks all of ours on the view
+for their claims, and has them decided in one round trip; the others find their answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+
+from rest_framework.views import APIView
+
+from django_upstash.ratelimit import Decision, Policy
+from django_upstash.ratelimit.web.guards import cost_of
+from django_upstash.ratelimit.web.visits import Visit, make_limiter
+from django_upstash.throttling.responses import follow
+
+ChargeWhen: TypeAlias = Callable[[Any], bool] | None
+_ANSWERS = "_upstash_answers"
+
+
+class Claim(NamedTuple):
+    """What one throttle has to say about one request."""
+
+    policies: tuple[Policy, ...]
+    identity: str
+    alias: str
+    charge_when: ChargeWhen = None
+    charge_first: bool = False
+
+    @property
+    def charges_later(self) -> bool:
+        return self.charge_when is not None and not self.charge_first
+
+
+class Answer(NamedTuple):
+    """Whether a claim lets its request pass, and otherwise the seconds to wait, or None where that does not help."""
+
+    granted: bool
+    retry_after: float | None
+
+
+# While claims are collected, throttles state theirs here and grant everything.
+_collected: ContextVar[list[Claim] | None] = ContextVar("claims", default=None)
+
+
+def is_collected(claim: Claim) -> bool:
+    """Take the claim where claims are being collected, and tell whether that is so."""
+    claims = _collected.get()
+    if claims is not None:
+        claims.append(claim)
+    return claims is not None
+
+
+def answer(claim: Claim, request: Any, view: Any) -> Answer:
+    """Return the answer to a claim, from the decision about all of the view's."""
+    answers: dict[Claim, list[Answer]] = vars(request).setdefault(_ANSWERS, {})
+    if not answers.get(claim):
+        claims = _claims(request, view)
+        answers.update(_decided(claims if claim in claims else [claim], request, view))
+    return answers[claim].pop()
+
+
+def _claims(request: Any, view: Any) -> list[Claim]:
+    """Return the claims of all throttles of ours on a view."""
+    claims: list[Claim] = []
+    token = _collected.set(claims)
+    try:
+        for throttle in view.get_throttles() if hasattr(view, "get_throttles") else ():
+            if hasattr(throttle, "claim"):
+                throttle.allow_request(request, view)
+    finally:
+        _collected.reset(token)
+    return claims
+
+
+def _decided(claims: Sequence[Claim], request: Any, view: Any) -> dict[Claim, list[Answer]]:
+    """Return the answers to all claims; where one is refused, none is charged."""
+    cost = cost_of(getattr(view, "throttle_cost", 1), request) if isinstance(view, APIView) else 1
+    answers = {claim: [Answer(True, None)] * claims.count(claim) for claim in claims}
+    visits: list[tuple[Visit, ChargeWhen]] = []
+    for group in _groups(claims):
+        first = group[0]
+        merged, scopes = _merged(group)
+        limiter = make_limiter(tuple(policy for policy, _ in merged.values()), alias=first.alias)
+        identities = {scope: identity for scope, (_, identity) in merged.items()}
+        visit = Visit(request, limiter, identities, cost, charges_later=first.charges_later)
+        if not visit.decide().allowed:
+            answers.update((claim, [_answer(visit.decision, scopes[claim])] * len(answers[claim])) for claim in group)
+            for earlier, _ in visits:
+                earlier.take_back()
+            visits = [(visit, None)]
+            break
+        visits.append((visit, first.charge_when))
+    follow(view, visits)
+    return answers
+
+
+def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
+    """Return what can be decided in one round trip; what is only looked at comes first, for that charges nothing."""
+    groups: dict[tuple[object, ...], list[Claim]] = {}
+    for claim in dict.fromkeys(claims):
+        groups.setdefault((claim.alias, claim.charge_when, claim.charge_first), []).append(claim)
+    return sorted(groups.values(), key=lambda group: not group[0].charges_later)
+
+
+def _merged(claims: Iterable[Claim]) -> tuple[dict[str, tuple[Policy, str]], dict[Claim, set[str]]]:
+    """
+    Return the policies with their identities, by scope, and the scopes of each claim.
+
+    Who claims the same counter twice is counted once, by the lower limit. Another counter of the same scope, by another
+    identity or period, gets a scope of its own.
+    """
+    merged: dict[str, tuple[Policy, str]] = {}
+    scopes: dict[Claim, set[str]] = {}
+    for claim in claims:
+        for policy in claim.policies:
+            scope, number = policy.scope, 1
+            while scope in merged and not _is_same(merged[scope], policy, claim.identity):
+                number += 1
+                scope = f"{policy.scope}:{number}"
+            named = policy if number == 1 else replace(policy, scope=scope)
+            if scope not in merged or policy.limit < merged[scope][0].limit:
+                merged[scope] = named, claim.identity
+            scopes.setdefault(claim, set()).add(scope)
+    return merged, scopes
+
+
+def _is_same(known: tuple[Policy, str], policy: Policy, identity: str) -> bool:
+    other = known[0]
+    return (other.algorithm, other.window, known[1]) == (policy.algorithm, policy.window, identity)
+
+
+def _answer(decision: Decision, scopes: Container[str]) -> Answer:
+    """Return what a refusal says to the claim of these scopes."""
+    refused = [outcome for outcome in decision.outcomes if not outcome.allowed]
+    waits = [outcome.retry_after for outcome in refused if outcome.scope in scopes]
+    if refused and not waits:
+        return Answer(True, None)
+    return Answer(False, None if None in waits else max(filter(None, waits), default=None))

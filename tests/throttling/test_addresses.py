@@ -1,0 +1,158 @@
+"""Where a request comes from: what a client sends of itself gains it nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from django_upstash.ratelimit import RateLimiter, SlidingWindow
+from django_upstash.ratelimit.web import addresses, client_address
+from django_upstash.throttling import AnonRateThrottle
+from tests.throttling.conftest import serve
+
+pytestmark = pytest.mark.matrix
+
+Configure = Callable[..., None]
+PEER = "203.0.113.7"
+
+
+class Once(AnonRateThrottle):
+    rate = "1/h"
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_warned", [])
+
+
+def found(forwarded: str | None = None, peer: str = PEER) -> str:
+    given: Any = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
+    return client_address(RequestFactory().get("/", REMOTE_ADDR=peer, **given))
+
+
+@pytest.mark.parametrize("forwarded", ["198.51.100.1", "198.51.100.1, 192.0.2.1", "not an address", ""])
+def test_header__is_not_believed(forwarded: str) -> None:
+    assert found(forwarded) == PEER
+
+
+def test_header__is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    found()
+    assert caplog.records == []
+    for _ in range(3):
+        found("198.51.100.1")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert 'UPSTASH_RATELIMIT["TRUSTED_PROXIES"]' in record.getMessage()
+    assert "198.51.100.1" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("number", "forwarded", "expected"),
+    [
+        (0, "198.51.100.1", PEER),
+        (1, None, PEER),
+        (1, "198.51.100.1", "198.51.100.1"),
+        (1, "192.0.2.9, 198.51.100.1", "198.51.100.1"),
+        (2, "192.0.2.9, 198.51.100.1, 10.0.0.1", "198.51.100.1"),
+        (5, "192.0.2.9, 198.51.100.1", "192.0.2.9"),
+        (1, "198.51.100.1:4711", "198.51.100.1"),
+        (1, "[2001:db8::1]:4711", "2001:db8::/64"),
+        (1, "made up", PEER),
+        (1, "x" * 10_000, PEER),
+    ],
+)
+@pytest.mark.parametrize("setting", ["ours", "rest_framework"])
+def test_num_proxies__as_rest_framework_documents_it(
+    setting: str, number: int, forwarded: str | None, expected: str, settings: Any, configure: Configure
+) -> None:
+    if setting == "ours":
+        configure(NUM_PROXIES=number)
+    else:
+        settings.REST_FRAMEWORK = {"NUM_PROXIES": number}
+    assert found(forwarded) == expected
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        (None, "10.0.0.1"),
+        ("198.51.100.1", "198.51.100.1"),
+        ("192.0.2.9, 198.51.100.1", "198.51.100.1"),
+        ("192.0.2.9, 198.51.100.1, 10.9.9.9", "198.51.100.1"),
+        ("10.3.3.3, 10.2.2.2", "10.3.3.3"),
+        ("192.0.2.9, unknown, 10.2.2.2", "10.2.2.2"),
+        ("198.51.100.1, fd00::5", "198.51.100.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("198.51.100.1,", "10.0.0.1"),
+    ],
+)
+def test_trusted_proxies__are_passed_over(
+    forwarded: str | None, expected: str, settings: Any, configure: Configure
+) -> None:
+    settings.REST_FRAMEWORK = {"NUM_PROXIES": 7}
+    configure(TRUSTED_PROXIES=["10.0.0.0/8", "fd00::/8"])
+    assert found(forwarded, peer="10.0.0.1") == expected
+
+
+def test_trusted_proxies__do_not_let_others_speak(configure: Configure, caplog: pytest.LogCaptureFixture) -> None:
+    configure(TRUSTED_PROXIES=["10.0.0.0/8"])
+    assert found("198.51.100.1") == PEER
+    assert caplog.records == []
+
+
+def test_trusted_proxies__by_a_unix_socket(configure: Configure) -> None:
+    configure(TRUSTED_PROXIES=["10.0.0.0/8"])
+    assert found("198.51.100.1", peer="") == "unknown"
+    configure(TRUSTED_PROXIES=["unix"])
+    assert found("198.51.100.1", peer="") == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", "unknown"),
+        ("@", "unknown"),
+    ],
+)
+def test_peer__as_it_is_counted(peer: str, expected: str) -> None:
+    assert found(peer=peer) == expected
+
+
+@pytest.mark.usefixtures("on_route")
+def test_throttle__is_not_fooled_by_headers() -> None:
+    spoofed = [f"198.51.100.{number}" for number in range(20)]
+    assert [serve(Once, HTTP_X_FORWARDED_FOR=address).status_code for address in spoofed].count(200) == 1
+
+
+@pytest.mark.usefixtures("on_route")
+def test_throttle__counts_a_network_of_ipv6_as_one() -> None:
+    peers = [f"2001:db8::{number:x}" for number in range(1, 20)]
+    assert [serve(Once, address=peer).status_code for peer in peers].count(200) == 1
+
+
+@pytest.mark.usefixtures("on_route")
+def test_throttle__obeys_rest_frameworks_number(settings: Any) -> None:
+    settings.REST_FRAMEWORK = {"NUM_PROXIES": 1}
+    addresses = ["198.51.100.1", "198.51.100.2", "198.51.100.1"]
+    assert [serve(Once, HTTP_X_FORWARDED_FOR=address).status_code for address in addresses] == [200, 200, 429]
+
+
+@pytest.mark.usefixtures("on_route")
+def test_block__of_a_network_reaches_its_clients(route: str) -> None:
+    limiter = RateLimiter(SlidingWindow("1/h", scope="anon/3600s"), alias=route)
+    limiter.block("2001:db8::/32")
+    limiter.block("203.0.113.0/24")
+    assert [serve(Once, address=peer).status_code for peer in ("2001:db8:1::1", "203.0.113.9", "192.0.2.1")] == [
+        429,
+        429,
+        200,
+    ]
