@@ -31,9 +31,9 @@ from django_upstash.exceptions import ServerAwayError
 from django_upstash.numbers import Stats
 
 if TYPE_CHECKING:
-    from django_upstash.cache.effects import Runner
     from django_upstash.cache_options import CacheOptions
     from django_upstash.conf import ConnectionSettings
+    from django_upstash.effects import Runner
 
 _CLIENT = "django_upstash.cache.client.UpstashClient"
 # What a cache object has made of settings, and makes anew when they change.

@@ -1,6 +1,6 @@
 """
 The two ways to do without the server: ``Defaults`` lets every method say what an empty cache would, ``Failover``
-answers from this process. Both leave a server alone that does not answer, but for one caller a second.
+answers from this process. Both leave a server alone that does not answer, until ``Availability`` has found it back.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 
 from django_upstash.cache.chains import in_turn, known, then
-from django_upstash.cache.effects import Flow, Run, Runner, adrive, drive
 from django_upstash.cache.outages import Doomed, Outage, Place
 from django_upstash.cache.scans import Sweep
+from django_upstash.effects import Flow, Run, Runner, adrive, drive
 from django_upstash.exceptions import ServerAwayError
 from django_upstash.operations import Operation, command, only
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 AWAY = (redis.ConnectionError, redis.TimeoutError)
 _PIECE = 500
 _BACK: Final = object()
+_LEFT_ALONE = "The server has not answered a moment ago; whether it is back is found out within a second."
 logger = logging.getLogger("django_upstash.cache")
 
 
@@ -61,7 +62,7 @@ class Defaults:
     def require(self) -> None:
         """Raise ``ServerAwayError`` unless this caller is to ask the server."""
         if not self._availability.may_ask():
-            raise ServerAwayError("The server has not answered a moment ago; it is asked again within a second.")
+            raise ServerAwayError(_LEFT_ALONE)
 
     def failed(self, error: Exception, started: float) -> None:
         """Learn that what was sent at ``started`` beside the operations of this cache failed."""
@@ -89,7 +90,7 @@ class Failover:
         self._everything = everything
 
     def run(self, operation: Operation[Any]) -> Any:
-        if self._outage.place is Place.SERVER:
+        if self._outage.place is Place.SERVER and self._availability.is_up:
             started = perf_counter()
             try:
                 return self._server.run(operation)
@@ -99,7 +100,7 @@ class Failover:
         return drive(self._flow(operation))
 
     async def arun(self, operation: Operation[Any]) -> Any:
-        if self._outage.place is Place.SERVER:
+        if self._outage.place is Place.SERVER and self._availability.is_up:
             started = perf_counter()
             try:
                 return await self._server.arun(operation)
@@ -144,10 +145,9 @@ class Failover:
                     has_failed = True
 
     def _try_server(self) -> Flow:
-        """Find out whether the server is back, where it is this caller's turn, by deleting there what changed here."""
-        # One caller a second, of all who ask this server; where another of them has found it back, of this cache's.
+        """Return to a server that answers, where it is this caller's turn, by deleting there what changed here."""
         available = self._availability
-        if not (self._outage.may_try(available.pause) if available.is_up else available.may_ask()):
+        if not (available.may_ask() and self._outage.may_try(available.pause)):
             return
         changed = self._outage.changed()
         try:
@@ -158,7 +158,9 @@ class Failover:
             self._outage.turn_back(changed)
 
     def _finish_return(self) -> Flow:
-        """Delete on the server what changed here while it was found to be back."""
+        """Delete on the server what changed here while it was found to be back; raise where it is known to be away."""
+        if not self._availability.may_ask():
+            raise ServerAwayError(_LEFT_ALONE)
         doomed = self._outage.doomed()
         if doomed:
             yield Run(self._server, self._deleting(doomed))

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from django_upstash.cache.chains import known
-from django_upstash.cache.effects import Runner
 from django_upstash.cache.scans import Sweep
 from django_upstash.codecs import opened
+from django_upstash.effects import Runner
 from django_upstash.operations import Argument, Command, Operation, Reply
 
 if TYPE_CHECKING:

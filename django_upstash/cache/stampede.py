@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asgiref.sync import SyncToAsync
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
-from django_upstash.cache import expiry, leases, lookups, tags
-from django_upstash.cache.effects import Call, Flow, Run, Sleep, Wait, adrive, drive
+from django_upstash import leases
+from django_upstash.cache import expiry, lookups, tags
 from django_upstash.cache.failures import IGNORABLE
 from django_upstash.cache.flights import LEAD, Flight, Party, Waiter, flights
 from django_upstash.cache.lookups import Found
 from django_upstash.cache.operations import MISSING
 from django_upstash.codecs import Label
+from django_upstash.effects import Call, Flow, Run, Sleep, Wait, adrive, drive
 from django_upstash.operations import Operation, only
 
 if TYPE_CHECKING:
