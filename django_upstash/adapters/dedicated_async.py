@@ -174,14 +174,14 @@ class LoopConnections:
         """Close the connections that are not lent, and end what the others are waiting for."""
         idle, self._idle = self._idle, []
         for connection in (*idle, *self._lent):
-            _abort(connection)
+            abort(connection)
 
     def _idle_one(self) -> RedisConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if _is_alive(connection):
                 return connection
-            _abort(connection)
+            abort(connection)
         return None
 
     async def _open(self) -> RedisConnection:
@@ -260,7 +260,8 @@ def _is_alive(connection: RedisConnection) -> bool:
     return is_quiet(writer.get_extra_info("socket"))
 
 
-def _abort(connection: RedisConnection) -> None:
+def abort(connection: RedisConnection) -> None:
+    """Close a connection at once, without the farewell that TLS would wait for."""
     if connection._writer is not None:
         connection._writer.transport.abort()
         connection._close()

@@ -33,6 +33,7 @@ from django_upstash.routes.rest_encoding import (
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
+    from django_upstash.routes.rest_events import EventStream
 
 # A command whose answer is known shows whether a server encodes replies as base64, or ignores the header.
 _TELLING: list[Command] = [("PING",)]
@@ -106,6 +107,16 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         commands = [command for entry in batch for command in entry.commands]
         safe = first.replay_safe if len(batch) == 1 else all(entry.is_replay_safe() for entry in batch)
         return [self._request_of([entry.payload for entry in batch], commands, safe)]
+
+    async def open_events(self, path: str) -> EventStream:
+        """Open the stream of server-sent events at a path, such as ``/subscribe/news``, in the running loop."""
+        from django_upstash.routes.rest_events import open_events
+
+        request = b"POST %b HTTP/1.1\r\n%bAccept: text/event-stream\r\nContent-Length: 0\r\n\r\n" % (
+            (self._path + path).encode("ascii"),
+            self._headers,
+        )
+        return await open_events(Payload(request), self._endpoint, self.settings, self.traffic)
 
     def after_fork(self) -> None:
         self._learning = threading.Lock()

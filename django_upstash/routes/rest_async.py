@@ -6,7 +6,7 @@ import asyncio
 import builtins
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from django_upstash.exceptions import ConnectionError, TimeoutError, UpstashError
 from django_upstash.operations import Reply
@@ -28,6 +28,8 @@ from django_upstash.traffic import Flow
 
 if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
+
+Wire = TypeVar("Wire", bound="AsyncHttpWire")
 
 
 class RestLane(Lane):
@@ -123,7 +125,7 @@ class RestLane(Lane):
             wire.abort(closed_error())
             self._wires.discard(wire)
         await self.close_with_loop()
-        wire = await connect(self._endpoint, self._settings)
+        wire = await connect(self._endpoint, self._settings, AsyncHttpWire)
         self._wires.add(wire)
         self._route.traffic.watch(wire.flow)
         return wire
@@ -232,25 +234,23 @@ class AsyncHttpWire(asyncio.Protocol):
                 future.set_exception(error)
 
 
-async def connect(endpoint: Endpoint, settings: ConnectionSettings) -> AsyncHttpWire:
-    """Open a connection in the running loop: TCP, a proxy's tunnel, TLS."""
+async def connect(endpoint: Endpoint, settings: ConnectionSettings, make: Callable[[ConnectionSettings], Wire]) -> Wire:
+    """Open a connection in the running loop: TCP, a proxy's tunnel, TLS. ``make`` is the class of its wire."""
     seconds = settings.connect_seconds
     try:
         async with asyncio.timeout(seconds):
-            return await _open(endpoint, settings)
+            return await _open(endpoint, settings, make)
     except OSError as error:
         raise connect_failure(error, ":".join(map(str, endpoint.dialled)), seconds) from error
 
 
-async def _open(endpoint: Endpoint, settings: ConnectionSettings) -> AsyncHttpWire:
+async def _open(endpoint: Endpoint, settings: ConnectionSettings, make: Callable[[ConnectionSettings], Wire]) -> Wire:
     loop = asyncio.get_running_loop()
     context = tls_context(settings) if endpoint.is_tls else None
     direct = context if endpoint.proxy is None else None
     host, port = endpoint.dialled
     name = endpoint.host if direct is not None else None
-    _, wire = await loop.create_connection(
-        lambda: AsyncHttpWire(settings), host, port, ssl=direct, server_hostname=name
-    )
+    _, wire = await loop.create_connection(lambda: make(settings), host, port, ssl=direct, server_hostname=name)
     if context is not None and direct is None:
         try:
             await wire.open_tunnel(endpoint.tunnel_request())
