@@ -1,0 +1,32 @@
+"""
+A small reliable queue: what is enqueued is done at least once, and nothing is lost, wherever a process dies.
+
+    queue = Queue("mail")
+    queue.enqueue({"to": "ann@example.com"})
+    for job in queue.reserve(wait=20):
+        send(job.payload)
+        queue.acknowledge(job)
+"""
+
+from __future__ import annotations
+
+from django_upstash.exceptions import ReservationLostError
+from django_upstash.queues.backoff import Backoff
+from django_upstash.queues.codecs import Codec, JSONCodec, SignedJSONCodec
+from django_upstash.queues.jobs import Job
+from django_upstash.queues.messages import Enqueued, Message
+from django_upstash.queues.operations import QueueStats
+from django_upstash.queues.queue import Queue
+
+__all__ = [
+    "Backoff",
+    "Codec",
+    "Enqueued",
+    "JSONCodec",
+    "Job",
+    "Message",
+    "Queue",
+    "QueueStats",
+    "ReservationLostError",
+    "SignedJSONCodec",
+]

@@ -1,0 +1,56 @@
+"""Tasks that the tests run, in this process and in workers of their own."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.tasks import TaskContext, task
+
+from django_upstash.connections import connections
+
+
+@task
+def add(one: int, other: int = 0) -> int:
+    return one + other
+
+
+@task
+async def double(number: int) -> int:
+    return 2 * number
+
+
+@task
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@task(takes_context=True)
+def attempt(context: TaskContext[Any, Any]) -> int:
+    """Fail in the first attempt, and return the number of the one that does not."""
+    if context.attempt == 1:
+        raise RuntimeError("the first one fails")
+    return context.attempt
+
+
+@task
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@task
+def unserialisable() -> object:
+    return object()
+
+
+@task
+def note(name: str, seconds: float = 0, alias: str = "default") -> None:
+    """Leave word on the server that this has begun, and that it has ended."""
+    redis = connections[alias].redis
+    redis.rpush("noted", f"{name} begins")
+    time.sleep(seconds)
+    redis.rpush("noted", f"{name} ends")
+
+
+def plain() -> None:
+    """This is no task."""
