@@ -1,5 +1,5 @@
 """
-The counts of this process' connections as OpenMetrics text, and a view that serves it to a scraper.
+The counts of this process' connections and circuit breakers as OpenMetrics text, and a view that serves a scraper.
 
     path("metrics/", django_upstash.metrics.metrics)
 """
@@ -12,6 +12,8 @@ from itertools import accumulate
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from django_upstash.breaker.boards import boards
+from django_upstash.breaker.circuit import Circuit
 from django_upstash.connections import connections
 from django_upstash.meter import BOUNDS, Reading
 
@@ -27,10 +29,17 @@ _COUNTERS = (
     ("sent_bytes", "Bytes sent, within TLS.", "bytes_sent"),
     ("received_bytes", "Bytes received, within TLS.", "bytes_received"),
 )
+_OF_BREAKERS = (
+    ("calls", "counter", "Calls that were let through and have ended.", "calls"),
+    ("failures", "counter", "Calls that have failed.", "failures"),
+    ("refusals", "counter", "Calls that were refused.", "refusals"),
+    ("opens", "counter", "Openings that calls of this process have brought about.", "opens"),
+    ("opened_timestamp_seconds", "gauge", "The last opening that this process knows of.", "opened_at"),
+)
 
 
 def openmetrics() -> str:
-    """Return the counts of every connection that this process has used, by alias; equal aliases are summed."""
+    """Return what this process has counted: by connection, equal aliases summed, and by circuit breaker."""
     readings: dict[str, list[Reading]] = {}
     for connection in connections.opened():
         readings.setdefault(connection.settings.alias, []).append(connection.meter.read())
@@ -56,7 +65,19 @@ def _lines(readings: dict[str, list[Reading]]) -> Iterator[str]:
     yield f"# HELP {name} Time of a round trip."
     for alias, found in readings.items():
         yield from _histogram(name, _label(alias), found)
+    yield from _breaker_lines([(alias, circuit) for alias, board in boards() for circuit in board.circuits()])
     yield "# EOF"
+
+
+def _breaker_lines(circuits: list[tuple[str, Circuit]]) -> Iterator[str]:
+    read = [(f'{_label(alias)},breaker="{_escaped(circuit.name)}"', circuit.stats) for alias, circuit in circuits]
+    for name, kind, text, field in _OF_BREAKERS if read else ():
+        name = f"django_upstash_breaker_{name}"
+        yield f"# TYPE {name} {kind}"
+        yield f"# HELP {name} {text}"
+        for labels, stats in read:
+            if (value := getattr(stats, field)) is not None:
+                yield f"{name}{'_total' if kind == 'counter' else ''}{{{labels}}} {value}"
 
 
 def _histogram(name: str, label: str, readings: list[Reading]) -> Iterator[str]:
@@ -69,5 +90,9 @@ def _histogram(name: str, label: str, readings: list[Reading]) -> Iterator[str]:
 
 
 def _label(alias: str) -> str:
-    escaped = alias.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'alias="{escaped}"'
+    return f'alias="{_escaped(alias)}"'
+
+
+def _escaped(text: str) -> str:
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    return plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

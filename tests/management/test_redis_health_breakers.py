@@ -1,0 +1,70 @@
+"""``redis_health breakers``."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from django_upstash.breaker import CircuitBreaker
+from tests.management.calls import failing_health, health
+
+aliases = pytest.mark.parametrize("alias", ["native", "rest"])
+
+
+@pytest.fixture(autouse=True)
+def filled(upstash: dict[str, dict[str, Any]], settings: Any) -> None:
+    del upstash["embedded"]
+    settings.UPSTASH_BREAKER = {"ALIAS": "native", "REDIS_TIMEOUT": 20}
+    breaker = CircuitBreaker("stripe", failure_threshold=1, timeout=3600)
+    with pytest.raises(ZeroDivisionError), breaker:
+        raise ZeroDivisionError
+    CircuitBreaker("mail: outgoing").force_close(5430)
+    CircuitBreaker("search\n").force_open()
+    with CircuitBreaker("healthy"):
+        pass
+
+
+@aliases
+def test_breakers__shows_how_they_stand(alias: str) -> None:
+    first, _, *lines = health("breakers", alias).splitlines()
+    assert re.fullmatch(rf"3 breakers on {alias} \(\d requests, \d commands\)", first)
+    rows = [re.split(r"  +", line.strip()) for line in lines]
+    assert [row[:3] for row in rows] == [
+        ["mail: outgoing", "forced closed for 1 h 30 min", "0"],
+        ["search\\n", "forced open", "0"],
+        ["stripe", "open", "1"],
+    ]
+    assert [row[4] for row in rows[:2]] == ["none due"] * 2
+    assert rows[2][4].startswith("in ")
+    assert rows[2][3].endswith("UTC")
+
+
+@aliases
+def test_breakers__speaks_json(alias: str) -> None:
+    said = json.loads(health("breakers", alias, "--json"))
+    assert (said["status"], said["alias"], said["commands"] >= 3) == ("ok", alias, True)
+    mail, search, stripe = said["breakers"]
+    assert (mail["state"], search["forced_for"], stripe["opens"]) == ("forced_closed", None, 1)
+    assert 3500 < stripe["next_probe"] <= 3600
+    assert 5300 < mail["forced_for"] <= 5430
+
+
+def test_breakers__of_the_setting_where_none_is_named(settings: Any) -> None:
+    assert health("breakers").startswith("3 breakers on native")
+
+
+def test_breakers__none(settings: Any) -> None:
+    for name in ("stripe", "mail: outgoing", "search\n"):
+        CircuitBreaker(name).release()
+    assert {breaker["state"] for breaker in json.loads(health("breakers", "--json"))["breakers"]} == {"closed"}
+
+
+def test_breakers__says_why_it_cannot(upstash: dict[str, dict[str, Any]], settings: Any) -> None:
+    settings.UPSTASH = {"default": {"URL": "redis://127.0.0.1:1"}}
+    settings.UPSTASH_BREAKER = {}
+    code, message, _ = failing_health("breakers")
+    assert code == 1
+    assert message.startswith("default: ")
