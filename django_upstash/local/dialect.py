@@ -115,6 +115,7 @@ class Dialect:
             "INFO": self._info,
             "SCRIPT": self._script,
             "SELECT": self._select,
+            "SET": self._set,
         }
         if "DELEX" in lacks:
             self._special["DELEX"] = self._delex
@@ -199,6 +200,12 @@ class Dialect:
         if len(command) != 2:
             return Call(name, reply=RequestError(commands.wrong_arity(name)))
         return Call(name, reply=Status(b"OK"))
+
+    def _set(self, name: str, command: Command) -> Call:
+        # Upstash documents null where the condition fails, beside GET too: so NX with GET has no other reply.
+        if len(command) > 4 and {"NX", "GET"} <= set(map(commands.word, command[3:])):
+            return Call(name, command, rewrite=lambda reply: reply if isinstance(reply, Exception) else None)
+        return Call(name, command)
 
 
 def _info(reply: BackendReply, asked: list[str]) -> BackendReply:

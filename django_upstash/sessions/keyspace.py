@@ -11,6 +11,7 @@ from django.core.signals import setting_changed
 
 from django_upstash import conf
 from django_upstash.connections import Connection, connections
+from django_upstash.exceptions import ServerAwayError
 from django_upstash.operations import Operation
 from django_upstash.session_settings import SessionSettings
 from django_upstash.sessions.bodies import Record, Sealer
@@ -45,6 +46,16 @@ class Keyspace:
     def run(self, operation: Operation[Any]) -> Call:
         """Return the step that runs an operation on the sessions' connection."""
         return Call(self.connection, "run", (operation,))
+
+    def ask(self, operation: Operation[Any]) -> Call:
+        """
+        Return the step that runs an operation, unless the server has not answered a moment ago.
+
+        Raises ``ServerAwayError`` then, and sends nothing: an outage makes a process wait once, and not each request.
+        """
+        if not self.connection.availability.may_ask():
+            raise ServerAwayError("The server of the sessions did not answer a moment ago.")
+        return self.run(operation)
 
     def name(self, session_key: str) -> str:
         """Return the key in the database of the session with this id."""

@@ -120,7 +120,7 @@ class SessionStore(SessionBase):
         return data or {}
 
     def _find(self, old: OldEngine | None) -> Flow[dict[str, Any] | None]:
-        body = yield self._space.run(operations.read(self._name))
+        body = yield self._space.ask(operations.read(self._name))
         if body is None and old is not None:
             return (yield from self._move_in(old))
         return self._opened(body)
@@ -260,7 +260,7 @@ class SessionStore(SessionBase):
         """Store the data as it is in this object; return whether that was done, or what is there instead."""
         writing, record = yield from self._prepared()
         joins = bool(record.owner) and record.owner != self._record.owner
-        outcome = yield self._space.run(make(writing))
+        outcome = yield self._space.ask(make(writing))
         if outcome is True:
             self._remember(record, writing.body)
             if joins:

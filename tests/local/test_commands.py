@@ -179,3 +179,11 @@ def test_delex__where_the_server_has_none(client: Client) -> None:
     assert replies[:6] == [0, 1, 0, 1, 1, 0]
     assert replies[6:8] == ["ERR syntax error", "ERR wrong number of arguments for 'delex' command"]
     assert replies[8].startswith("WRONGTYPE ")
+
+
+def test_set__with_nx_and_get_tells_null_as_documented(client: Client, valkey: Server) -> None:
+    assert client.command("SET", "nx-get", "1", "NX", "GET").result is None
+    assert client.command("SET", "nx-get", "2", "get", "EX", "9", "nx").result is None
+    assert client.command("SET", "nx-get", "3", "GET").result == "1"
+    assert valkey.call("GET", "nx-get") == b"3"
+    assert "syntax error" in client.command("SET", "nx-get", "4", "NX", "GET", "GIVE").error

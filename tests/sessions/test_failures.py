@@ -11,10 +11,12 @@ from django.contrib.sessions import middleware as django_middleware
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from django_upstash.exceptions import ConnectionError, SessionUnavailableError, UpstashError
+from django_upstash.connections import connections
+from django_upstash.exceptions import ConnectionError, ServerAwayError, SessionUnavailableError, UpstashError
 from django_upstash.local import LocalServer
 from django_upstash.sessions import SessionStore
 from django_upstash.sessions.middleware import SessionMiddleware
+from tests.outages import find_back
 from tests.servers import Server
 from tests.sessions.conftest import Open
 from tests.wire import FaultProxy
@@ -55,6 +57,12 @@ def cut(proxy: FaultProxy) -> None:
     proxy.sever()
 
 
+def heal(proxy: FaultProxy) -> None:
+    proxy.heal()
+    for connection in connections.opened():
+        find_back(connection)
+
+
 def test_error__is_the_default(key: str, open_session: Open, proxy: FaultProxy) -> None:
     cut(proxy)
     session = open_session(key)
@@ -74,7 +82,7 @@ def test_anonymous__reads_as_empty_and_refuses_to_save(
     assert (session.session_key, session.is_empty(), session.is_unavailable) == (key, False, True)
     assert [record.name for record in caplog.records] == ["django_upstash.sessions"]
 
-    proxy.heal()  # too late for this request: what it would store lacks what is there
+    heal(proxy)  # too late for this request: what it would store lacks what is there
     session["b"] = 1
     for refused in (session.save, session.create, session.cycle_key):
         with pytest.raises(SessionUnavailableError):
@@ -94,7 +102,7 @@ def test_anonymous__writing_still_fails(key: str, open_session: Open, proxy: Fau
             session.save()
     with pytest.raises(UpstashError):
         known.flush()
-    proxy.heal()
+    heal(proxy)
     assert dict(open_session(key).items()) == {"a": 1}
 
 
@@ -105,7 +113,7 @@ def test_anonymous__a_logout_counts_where_the_database_is_back(
     cut(proxy)
     session = open_session(key)
     session.get("a")
-    proxy.heal()
+    heal(proxy)
     session.flush()
     assert not session.is_unavailable
     assert session.is_empty()
@@ -125,6 +133,45 @@ def test_anonymous__a_command_that_is_refused_is_an_outage_too(
         assert session.is_unavailable
     finally:
         valkey.call("ACL", "SETUSER", "default", "+@all")
+
+
+@pytest.mark.parametrize("policy", ["error", "anonymous"])
+def test_outage__makes_one_session_wait_and_the_others_ask_nothing(
+    key: str, open_session: Open, proxy: FaultProxy, configure: Configure, route: str, policy: str
+) -> None:
+    configure(ON_FAILURE=policy)
+    new = open_session()
+    new["a"] = 1
+    connection = connections[route]
+    connection.availability.pause = 1000.0
+    before = connection.meter.requests
+    proxy.blackhole()
+    errors = []
+    for _ in range(10):
+        try:
+            open_session(key).get("a")
+        except UpstashError as error:
+            errors.append(type(error).__name__)
+    assert errors == ([] if policy == "anonymous" else ["TimeoutError"] + ["ServerAwayError"] * 9)
+    with pytest.raises(ServerAwayError):
+        new.save()
+    assert (connection.meter.requests - before, connection.meter.errors) == (1, 1)
+
+    heal(proxy)
+    assert open_session(key).get("a") == 1
+    new.save()
+
+
+def test_outage__a_logout_is_tried_all_the_same(key: str, open_session: Open, proxy: FaultProxy, route: str) -> None:
+    session = open_session(key)
+    session.get("a")
+    connections[route].availability.pause = 1000.0
+    cut(proxy)
+    with pytest.raises(UpstashError):
+        session.save()
+    proxy.heal()
+    session.flush()
+    assert open_session(key).get("a") is None
 
 
 def respond(middleware: type, key: str, view: Callable[[HttpRequest], Any], settings: Any) -> HttpResponse:
@@ -177,5 +224,5 @@ def test_anonymous__a_change_is_refused_and_not_dropped(
     cut(proxy)
     with pytest.raises(SessionUnavailableError):
         respond(middleware, key, lambda request: request.session.update({"b": 1}), settings)
-    proxy.heal()
+    heal(proxy)
     assert dict(SessionStore(key).items()) == {"a": 1}

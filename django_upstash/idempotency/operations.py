@@ -1,0 +1,149 @@
+"""
+The operations on one idempotency key: what each sends, and how it reads the replies.
+
+All are safe to send again where an answer was lost: each reservation is different from every other, so whoever finds
+its own has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from django_upstash import leases, scripts
+from django_upstash.capabilities import Capabilities
+from django_upstash.exceptions import ReservationLostError, ResponseError
+from django_upstash.operations import Argument, Command, Operation, Reply, only
+
+# Redis 7 says what is stored where SET NX did not; Redis 6 refuses the two together; Upstash says null, it documents.
+_COMPARING_SET = "SET IFEQ"
+RETURNING_SET = "SET NX GET"
+
+
+class Reservation(NamedTuple):
+    """A key's name, the body that says who works on it, and for how many milliseconds that holds."""
+
+    name: str
+    body: bytes
+    milliseconds: int
+
+
+# What to make of what is stored instead of the reservation, None for nothing: it holds.
+Judge: TypeAlias = Callable[[bytes | None], Any]
+
+
+def reserve(capabilities: Capabilities, wanted: Reservation, judge: Judge) -> Operation[Any]:
+    """Store the reservation where nothing is stored, and return what ``judge`` makes of what was found."""
+    if RETURNING_SET in capabilities.proven:
+        return _reserve_or_return(capabilities, wanted, judge)
+
+    def parse(replies: list[Reply]) -> Any:
+        return judge(None) if only(replies) is not None else _look(capabilities, wanted, judge)
+
+    return Operation((_set(wanted),), parse, replay_safe=True)
+
+
+def take_over(capabilities: Capabilities, wanted: Reservation, before: bytes, judge: Judge) -> Operation[Any]:
+    """Store the reservation where ``before`` is stored still, and look again where it is not."""
+
+    def parse(found: bytes | bool | None) -> Any:
+        return judge(None) if found in (True, wanted.body) else reserve(capabilities, wanted, judge)
+
+    return _then(_exchange(capabilities, wanted.name, before, wanted.body, wanted.milliseconds), parse)
+
+
+def replace(capabilities: Capabilities, held: Reservation, body: bytes, milliseconds: int) -> Operation[None]:
+    """Store a body in the place of the reservation; raise ``ReservationLostError`` where that has ended."""
+
+    def parse(found: bytes | bool | None) -> None:
+        if found not in (True, body):
+            raise ReservationLostError(
+                "The reservation of this idempotency key has expired"
+                + (", and nobody has taken it since." if found is None else ", and somebody else has taken it since.")
+            )
+
+    return _then(_exchange(capabilities, held.name, held.body, body, milliseconds), parse)
+
+
+def release(capabilities: Capabilities, held: Reservation) -> Operation[bool]:
+    """Remove the reservation; return whether it was there still, as far as the answer to a second attempt can tell."""
+    return _then(leases.release(capabilities, held.name, held.body.decode()), bool)
+
+
+def _exchange(
+    capabilities: Capabilities, name: str, before: bytes, body: bytes, milliseconds: int
+) -> Operation[bytes | bool | None]:
+    """Store a body where ``before`` is stored still; return True, or what is stored instead, None for nothing."""
+    if not capabilities.has(_COMPARING_SET):
+        return _exchange_by_script(capabilities, name, before, body, milliseconds)
+
+    def parse(replies: list[Reply]) -> Any:
+        reply = replies[0]
+        if isinstance(reply, ResponseError) and "syntax" in str(reply):
+            capabilities.lacks.add(_COMPARING_SET)
+            return _exchange_by_script(capabilities, name, before, body, milliseconds)
+        return Operation((("GET", name),), only) if only(replies) is None else True
+
+    comparing: Command = ("SET", name, body, "IFEQ", before, "PX", str(milliseconds))
+    return Operation((comparing,), parse, replay_safe=True)
+
+
+def _exchange_by_script(
+    capabilities: Capabilities, name: str, before: bytes, body: bytes, milliseconds: int
+) -> Operation[Any]:
+    def parse(replies: list[Reply]) -> Any:
+        reply = only(replies)
+        if isinstance(reply, int):
+            return True
+        return None if reply is None else reply[0]
+
+    arguments: list[Argument] = [before, body, str(milliseconds)]
+    return scripts.load("replace_session").operation(capabilities, [name], arguments, parse, replay_safe=True)
+
+
+def _reserve_or_return(capabilities: Capabilities, wanted: Reservation, judge: Judge) -> Operation[Any]:
+    def parse(replies: list[Reply]) -> Any:
+        return judge(_unless_own(only(replies), wanted))
+
+    return Operation((_set(wanted, "GET"),), parse, replay_safe=True)
+
+
+def _look(capabilities: Capabilities, wanted: Reservation, judge: Judge) -> Operation[Any]:
+    """Read what is there, and where that is not known, learn whether one command could have done both."""
+    learning = capabilities.has(RETURNING_SET)
+
+    def parse(replies: list[Reply]) -> Any:
+        stored: Any = only(replies[-1:])
+        if learning:
+            _learn(capabilities, replies[0], stored, wanted)
+        if stored is None:
+            return reserve(capabilities, wanted, judge)  # it has ended in between
+        return judge(_unless_own(stored, wanted))
+
+    reading: Command = ("GET", wanted.name)
+    return Operation((_set(wanted, "GET"), reading) if learning else (reading,), parse, replay_safe=True)
+
+
+def _learn(capabilities: Capabilities, reply: Reply, stored: bytes | None, wanted: Reservation) -> None:
+    if isinstance(reply, bytes):
+        capabilities.proven.add(RETURNING_SET)
+    elif isinstance(reply, ResponseError) or stored not in (None, wanted.body):
+        capabilities.lacks.add(RETURNING_SET)
+
+
+def _unless_own(stored: bytes | None, wanted: Reservation) -> bytes | None:
+    return None if stored == wanted.body else stored
+
+
+def _set(wanted: Reservation, *options: str) -> Command:
+    return "SET", wanted.name, wanted.body, "NX", *options, "PX", str(wanted.milliseconds)
+
+
+def _then(operation: Operation[Any], follow: Callable[[Any], Any]) -> Operation[Any]:
+    """Return the operation whose result is what ``follow`` makes of the first one's, another operation perhaps."""
+
+    def parse(replies: list[Reply]) -> Any:
+        result = operation.parse(replies)
+        return _then(result, follow) if isinstance(result, Operation) else follow(result)
+
+    return Operation(operation.commands, parse, replay_safe=operation.replay_safe)
