@@ -105,7 +105,7 @@ class AsyncDedicatedConnections(redis.asyncio.ConnectionPool):
         connection = await self.get_connection()
         try:
             with waiting(connection, patience(command, self._settings)):
-                await connection.send_command(*command)
+                await send(connection, command, self._settings.timeout)
                 reply: Reply = await connection.read_response()
                 return reply
         except redis.RedisError as error:
@@ -251,6 +251,17 @@ def waiting(connection: RedisConnection | None, seconds: float | None) -> Iterat
         yield
     finally:
         connection.socket_timeout = usual
+
+
+async def send(connection: RedisConnection, command: Command, seconds: float) -> None:
+    """Send a command, within so many seconds."""
+    # redis-py would use `asyncio.wait_for`, which before Python 3.12 may lose a cancellation.
+    with waiting(connection, None):
+        try:
+            async with asyncio.timeout(seconds):
+                await connection.send_command(*command)
+        except TimeoutError as error:
+            raise redis.TimeoutError("Timeout writing to socket") from error
 
 
 def _is_alive(connection: RedisConnection) -> bool:

@@ -18,9 +18,8 @@ from django_upstash.breaker.entries import Entry, Scene, Tell, asked, pop, push
 from django_upstash.breaker.operations import record_key
 from django_upstash.breaker.signals import refused
 from django_upstash.breaker.standing import LOOK, RELEASED, Standing, State, Step, force, probe, settle
-from django_upstash.breaker.twins import twins
 from django_upstash.breaker_options import BreakerOptions
-from django_upstash.effects import Effect, Run, adrive, drive
+from django_upstash.effects import Effect, Run, adrive, drive, twins
 from django_upstash.exceptions import CircuitOpen
 from django_upstash.operations import Operation
 

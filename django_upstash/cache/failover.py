@@ -126,7 +126,7 @@ class Failover:
     def answered(self) -> None:
         """Learn that the server has answered, which here is found out by asking for it."""
 
-    def _flow(self, operation: Operation[Any], has_failed: bool = False) -> Flow:
+    def _flow(self, operation: Operation[Any], has_failed: bool = False) -> Flow[Any]:
         while True:
             if self._outage.place is Place.LOCAL:
                 # What has failed may have run, so it does not run there again; and its caller has waited enough.
@@ -144,7 +144,7 @@ class Failover:
                     self._outage.begin(error, started)
                     has_failed = True
 
-    def _try_server(self) -> Flow:
+    def _try_server(self) -> Flow[Any]:
         """Return to a server that answers, where it is this caller's turn, by deleting there what changed here."""
         available = self._availability
         if not (available.may_ask() and self._outage.may_try(available.pause)):
@@ -157,7 +157,7 @@ class Failover:
         else:
             self._outage.turn_back(changed)
 
-    def _finish_return(self) -> Flow:
+    def _finish_return(self) -> Flow[Any]:
         """Delete on the server what changed here while it was found to be back; raise where it is known to be away."""
         if not self._availability.may_ask():
             raise ServerAwayError(_LEFT_ALONE)

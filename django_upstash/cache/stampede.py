@@ -93,7 +93,7 @@ class GetOrSet:
         self._landing: Landing | None = None
         self._is_counted = False
 
-    def flow(self, party: Party) -> Flow:
+    def flow(self, party: Party) -> Flow[Any]:
         """Find the value, or compute and store it, or wait for whoever does, and return it."""
         with flights.visit(self._name) as flight:
             while True:
@@ -121,13 +121,13 @@ class GetOrSet:
             self._is_counted = True
             self._space.looked_up(found.value is not MISSING, found.value is MISSING)
 
-    def _look(self) -> Flow:
+    def _look(self) -> Flow[Any]:
         return (yield from self._ask(self._looking(), Found()))
 
     def _looking(self) -> Operation[Found]:
         return lookups.look(self._space, self._stored, self._context, self._tags)
 
-    def _with_versions(self, found: Found) -> Flow:
+    def _with_versions(self, found: Found) -> Flow[Any]:
         """Return the find with a version of every tag, each from before the value is computed."""
         if all(found.versions.get(tag) for tag in self._tags):
             return found
@@ -148,7 +148,7 @@ class GetOrSet:
         ahead = -found.label.took * self._protection.early * math.log(1.0 - random.random())
         return _now() + ahead >= expires
 
-    def _refreshed(self, flight: Flight, seen: int, party: Party, found: Found) -> Flow:
+    def _refreshed(self, flight: Flight, seen: int, party: Party, found: Found) -> Flow[Any]:
         """Compute a value that is valid still, unless somebody else does; it stays where that fails."""
         if self._name in _computing_now.get() or not flights.take(flight, seen, party):
             return found.value
@@ -158,7 +158,7 @@ class GetOrSet:
             logger.warning("An early refresh failed with %s; the value stays.", type(error).__name__, exc_info=True)
             return found.value
 
-    def _led(self, flight: Flight, work: Flow) -> Flow:
+    def _led(self, flight: Flight, work: Flow[Any]) -> Flow[Any]:
         """Do the work of who has the lead, and let those who wait have what came of it."""
         try:
             return (yield from work)
@@ -168,7 +168,7 @@ class GetOrSet:
             else:
                 flights.land(flight, self._landing)
 
-    def _leased(self, found: Found, patient: bool) -> Flow:
+    def _leased(self, found: Found, patient: bool) -> Flow[Any]:
         """Produce the value under the lease, where one is asked for; without patience, only where it is free."""
         if not self._protection.cross_process:
             return (yield from self._produced((yield from self._with_versions(found))))
@@ -184,7 +184,7 @@ class GetOrSet:
         yield from self._release(token, taken)
         return value
 
-    def _take_lease(self, token: str, patient: bool) -> Flow:
+    def _take_lease(self, token: str, patient: bool) -> Flow[Any]:
         """Return whether the lease was taken, and what is found since: it ends with a value, the lease, or patience."""
         name = self._space.aside("lease", self._stored)
         asking = leases.asking(name, token, math.ceil(self._protection.lease * 1000))
@@ -198,7 +198,7 @@ class GetOrSet:
             yield Sleep(min(pause * random.uniform(0.5, 1.0), left))
             pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
 
-    def _release(self, token: str, taken: bool) -> Flow:
+    def _release(self, token: str, taken: bool) -> Flow[Any]:
         if not taken:
             return
         name = self._space.aside("lease", self._stored)
@@ -207,7 +207,7 @@ class GetOrSet:
         except IGNORABLE as error:
             logger.debug("A lease was not released (%s); it ends by itself.", type(error).__name__)
 
-    def _produced_since(self, found: Found, latest: Found, may_compute: bool) -> Flow:
+    def _produced_since(self, found: Found, latest: Found, may_compute: bool) -> Flow[Any]:
         """Return what another process has stored since the look, or else produce the value."""
         if latest.value is not MISSING and latest.stored != found.stored:
             self._landing = Landing(latest)
@@ -216,7 +216,7 @@ class GetOrSet:
             return found.value
         return (yield from self._produced((yield from self._with_versions(latest))))
 
-    def _produced(self, before: Found) -> Flow:
+    def _produced(self, before: Found) -> Flow[Any]:
         """Compute the value and store it, and return it, or what somebody else has stored meanwhile."""
         now, is_stale = yield from self._computed(before)
         self._landing = Landing(now, is_stale)
@@ -228,7 +228,7 @@ class GetOrSet:
             self._landing = Landing(now)
         return now.value
 
-    def _computed(self, before: Found) -> Flow:
+    def _computed(self, before: Found) -> Flow[Any]:
         """Return the value as it will be found, and False; the copy of the last one, and True, where that fails."""
         started = time.perf_counter()
         try:
@@ -269,7 +269,7 @@ class GetOrSet:
         copying = "SET", self._copy_name(), now.stored, "PX", str(min(until, expiry.LONGEST))
         return lookups.beside(storing, copying)
 
-    def _copy(self) -> Flow:
+    def _copy(self) -> Flow[Any]:
         """Return the copy of the last value, or None where there is none, or it has not expired but been removed."""
         looking = lookups.look(self._space, self._copy_name(), self._context)
         found = yield from self._ask(looking, Found())
@@ -279,7 +279,7 @@ class GetOrSet:
     def _copy_name(self) -> str:
         return self._space.aside("grace", self._stored)
 
-    def _ask(self, operation: Operation[Any], instead: Any) -> Flow:
+    def _ask(self, operation: Operation[Any], instead: Any) -> Flow[Any]:
         try:
             return (yield Run(self._runner, operation))
         except IGNORABLE as error:
@@ -308,7 +308,7 @@ async def aget_or_set(
     return await adrive(GetOrSet(cache, key, default, timeout, version, protection).flow(_TASK))
 
 
-def _waited(flight: Flight, waiter: Waiter) -> Flow:
+def _waited(flight: Flight, waiter: Waiter) -> Flow[Any]:
     try:
         return (yield Wait(waiter.future))
     except BaseException:

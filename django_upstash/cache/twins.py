@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from django_upstash.cache.failures import FALLBACKS, IGNORABLE
 from django_upstash.cache.through import through
+from django_upstash.effects import name_twins
 from django_upstash.operations import Operation
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def twin(
         except IGNORABLE as error:
             return self.fall_back(error, fallback, args, kwargs)
 
-    update_wrapper(method, build)
-    update_wrapper(amethod, build)
-    amethod.__name__ = amethod.__qualname__ = f"a{name}"
+    name_twins(build, method, amethod)
     return method, amethod
 
 

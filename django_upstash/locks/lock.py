@@ -185,7 +185,7 @@ class Lock:
 
     # The steps, for both.
 
-    def renewing(self) -> Flow:
+    def renewing(self) -> Flow[Any]:
         """Extend the lease once; return the seconds until the next time, or None where there is nothing to extend."""
         holding = self._holding
         if holding is None:
@@ -211,7 +211,7 @@ class Lock:
         if self._holding is None:
             self._use.release()
 
-    def _acquiring(self, token: str) -> Flow:
+    def _acquiring(self, token: str) -> Flow[Any]:
         """
         Ask until the lock is taken or the time is over; return the ``Holding``, or None.
 
@@ -248,11 +248,11 @@ class Lock:
             in_doubt=in_doubt,
         )
 
-    def _given_up(self, token: str, in_doubt: bool) -> Flow:
+    def _given_up(self, token: str, in_doubt: bool) -> Flow[Any]:
         if in_doubt:
             yield Run(self._connection, self._deleting(token))
 
-    def _extending(self, holding: Holding, lease: float | None) -> Flow:
+    def _extending(self, holding: Holding, lease: float | None) -> Flow[Any]:
         seconds = self.lease if lease is None else _seconds("lease", lease, least=0.01)
         began = now()
         extending = leases.extend(
@@ -263,7 +263,7 @@ class Lock:
             raise self._lost()
         holding.ends = began + seconds
 
-    def _releasing(self, holding: Holding) -> Flow:
+    def _releasing(self, holding: Holding) -> Flow[Any]:
         try:
             # Not sent twice unseen: a second attempt finds nothing where the first has deleted.
             was_ours = yield Run(self._connection, self._deleting(holding.token, replay_safe=False))
@@ -273,7 +273,7 @@ class Lock:
         if not was_ours:
             raise self._lost()
 
-    def _leaving(self, holding: Holding, error: BaseException | None) -> Flow:
+    def _leaving(self, holding: Holding, error: BaseException | None) -> Flow[Any]:
         """Release at the end of a block, whose own error, if any, is the one to be raised."""
         was_certain = holding.remaining > 0
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from django_upstash.adapters.dedicated import RedisConnection
-from django_upstash.adapters.dedicated_async import abort, make_connection
+from django_upstash.adapters.dedicated_async import abort, make_connection, send
 from django_upstash.exceptions import ConnectionError, TimeoutError
 from django_upstash.pubsub.items import Message
 from django_upstash.routes.native import translate
@@ -25,21 +25,22 @@ _FOR_EVER = 1e9
 class NativeStream:
     """One connection that is subscribed. It is beside the pool, and so not one of ``MAX_CONNECTIONS``."""
 
-    def __init__(self, connection: RedisConnection) -> None:
+    def __init__(self, connection: RedisConnection, timeout: float) -> None:
         self._connection = connection
+        self._timeout = timeout
 
-    async def subscribe(self, channels: Sequence[str], patterns: Sequence[str], seconds: float) -> None:
+    async def subscribe(self, channels: Sequence[str], patterns: Sequence[str]) -> None:
         """Subscribe and wait until the server has confirmed every name; messages cannot come before that."""
         if channels:
             await self._send("SUBSCRIBE", *channels)
         if patterns:
             await self._send("PSUBSCRIBE", *patterns)
         self._early: list[Message] = []
-        unconfirmed, deadline = len(channels) + len(patterns), monotonic() + seconds
+        unconfirmed, deadline = len(channels) + len(patterns), monotonic() + self._timeout
         while unconfirmed:
             reply = await self._read(max(0.0, deadline - monotonic()))
             if reply is None:
-                raise TimeoutError(f"The server did not confirm the subscription within {seconds:g} s.")
+                raise TimeoutError(f"The server did not confirm the subscription within {self._timeout:g} s.")
             if reply[0] in (b"subscribe", b"psubscribe"):
                 unconfirmed -= 1
             else:  # of the first names, while the last are under way
@@ -61,7 +62,7 @@ class NativeStream:
 
     async def _send(self, *command: str) -> None:
         try:
-            await self._connection.send_command(*command)
+            await send(self._connection, command, self._timeout)
         except redis.RedisError as error:
             raise translate(error) from error
 
@@ -81,13 +82,13 @@ class NativeStream:
 async def open_stream(connection: Connection, channels: Sequence[str], patterns: Sequence[str]) -> NativeStream:
     """Connect and subscribe; raise this package's errors."""
     made = make_connection(cast("NativeRoute", connection.route).address())
-    stream = NativeStream(made)
+    stream = NativeStream(made, connection.settings.timeout)
     try:
         try:
             await made.connect()
         except redis.RedisError as error:
             raise translate(error) from error
-        await stream.subscribe(channels, patterns, connection.settings.timeout)
+        await stream.subscribe(channels, patterns)
     except BaseException:
         stream.close()
         raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from django_upstash.effects import name_twins
 from django_upstash.operations import Operation
 
 if TYPE_CHECKING:
@@ -26,8 +26,5 @@ def twin(
     async def amethod(self: Queue, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self.connection.arun(build(self, *args, **kwargs))
 
-    public = build.__name__.lstrip("_")
-    for made, name in ((method, public), (amethod, f"a{public}")):
-        update_wrapper(made, build)
-        made.__name__ = made.__qualname__ = name
+    name_twins(build, method, amethod)
     return method, amethod

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from django_upstash.effects import name_twins
 from django_upstash.exceptions import DataError, UpstashError
 from django_upstash.operations import Operation
 from django_upstash.ratelimit.decisions import Decision
@@ -52,7 +52,7 @@ def deciding(build: Build[P, Inquiry]) -> tuple[Method[P, Decision], AsyncMethod
             return await self.afinish(found, inquiry, error)
         return await self.afinish(found, inquiry)
 
-    _name(build, method, amethod)
+    name_twins(build, method, amethod)
     return method, amethod
 
 
@@ -67,12 +67,5 @@ def managing(build: Build[P, Operation[R]]) -> tuple[Method[P, R], AsyncMethod[P
         operation = build(self, *args, **kwargs)
         return await self.server.connection.arun(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
 
-    _name(build, method, amethod)
+    name_twins(build, method, amethod)
     return method, amethod
-
-
-def _name(build: Callable[..., Any], method: Any, amethod: Any) -> None:
-    public = build.__name__.lstrip("_")
-    for twin, name in ((method, public), (amethod, f"a{public}")):
-        update_wrapper(twin, build)
-        twin.__name__ = twin.__qualname__ = name

@@ -11,11 +11,11 @@ from django.core.signals import setting_changed
 
 from django_upstash import conf
 from django_upstash.connections import Connection, connections
+from django_upstash.effects import Method
 from django_upstash.exceptions import ServerAwayError
 from django_upstash.operations import Operation
 from django_upstash.session_settings import SessionSettings
 from django_upstash.sessions.bodies import Record, Sealer
-from django_upstash.sessions.flows import Call
 
 if TYPE_CHECKING:
     from django_upstash.capabilities import Capabilities
@@ -43,11 +43,11 @@ class Keyspace:
     def capabilities(self) -> Capabilities:
         return self.connection.capabilities
 
-    def run(self, operation: Operation[Any]) -> Call:
+    def run(self, operation: Operation[Any]) -> Method:
         """Return the step that runs an operation on the sessions' connection."""
-        return Call(self.connection, "run", (operation,))
+        return Method(self.connection, "run", (operation,))
 
-    def ask(self, operation: Operation[Any]) -> Call:
+    def ask(self, operation: Operation[Any]) -> Method:
         """
         Return the step that runs an operation, unless the server has not answered a moment ago.
 

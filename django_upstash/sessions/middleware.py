@@ -14,7 +14,7 @@ from django.utils.http import http_date
 
 from django_upstash import conf
 from django_upstash.conf import SessionCookie
-from django_upstash.sessions.flows import Call, Flow, arun, run
+from django_upstash.effects import Flow, Method, adrive, drive
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
@@ -25,13 +25,13 @@ class SessionMiddleware(middleware.SessionMiddleware):
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        return run(_conclude(request, response))
+        return drive(_conclude(request, response))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)  # makes the session's object, which does no I/O
         get_response: Any = self.get_response
         response = await get_response(request)
-        return await arun(_conclude(request, response))
+        return await adrive(_conclude(request, response))
 
 
 def _conclude(request: HttpRequest, response: HttpResponse) -> Flow[HttpResponse]:
@@ -41,7 +41,7 @@ def _conclude(request: HttpRequest, response: HttpResponse) -> Flow[HttpResponse
         return response
     cookie = conf.session_cookie()
     if cookie.is_saved_every_request and not session.is_empty():
-        yield Call(session, "get", ("",))  # an id of which nothing is stored is found out by reading
+        yield Method(session, "get", ("",))  # an id of which nothing is stored is found out by reading
     was_accessed = session.accessed
     if cookie.name in request.COOKIES and session.is_empty():
         # django-stubs lacks `samesite`.
@@ -64,11 +64,11 @@ def _is_to_be_saved(session: Any, response: HttpResponse, cookie: SessionCookie)
 
 
 def _save(session: Any, response: HttpResponse, cookie: SessionCookie) -> Flow[None]:
-    lasts = not (yield Call(session, "get_expire_at_browser_close"))
-    max_age = (yield Call(session, "get_expiry_age")) if lasts else None
+    lasts = not (yield Method(session, "get_expire_at_browser_close"))
+    max_age = (yield Method(session, "get_expiry_age")) if lasts else None
     expires = None if max_age is None else http_date(time.time() + max_age)
     try:
-        yield Call(session, "save")
+        yield Method(session, "save")
     except UpdateError as error:
         raise SessionInterrupted(
             "The request's session was deleted before the request completed. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from django_upstash.sessions.flows import Call
+from django_upstash.effects import Method
 
 
 class OldEngine:
@@ -15,14 +15,14 @@ class OldEngine:
         self._session_key = session_key
         self._store = import_module(path).SessionStore(session_key)
 
-    def load(self) -> Call:
-        return Call(self._store, "load")
+    def load(self) -> Method:
+        return Method(self._store, "load")
 
-    def exists(self) -> Call:
-        return Call(_authority(self._store), "exists", (self._session_key,))
+    def exists(self) -> Method:
+        return Method(_authority(self._store), "exists", (self._session_key,))
 
-    def delete(self) -> Call:
-        return Call(self._store, "delete", (self._session_key,))
+    def delete(self) -> Method:
+        return Method(self._store, "delete", (self._session_key,))
 
 
 def _authority(store: Any) -> Any:

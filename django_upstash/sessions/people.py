@@ -14,10 +14,10 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_upstash.effects import Flow, twins
 from django_upstash.keys import glob_escape
 from django_upstash.operations import Operation, Reply, checked, only
 from django_upstash.sessions.bodies import Record, Rejected
-from django_upstash.sessions.flows import Flow, twins
 from django_upstash.sessions.keyspace import Keyspace, digest, keyspace, now
 
 _BODIES_PER_REQUEST = 100

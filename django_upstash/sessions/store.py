@@ -15,11 +15,11 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.dispatch import receiver
 
 from django_upstash import conf
+from django_upstash.effects import Flow, Method, twins
 from django_upstash.exceptions import ResponseError, SessionUnavailableError, UpstashError
 from django_upstash.operations import Operation
 from django_upstash.sessions import operations, people
 from django_upstash.sessions.bodies import Record, Rejected
-from django_upstash.sessions.flows import Call, Flow, twins
 from django_upstash.sessions.keyspace import Keyspace, digest, keyspace, now
 from django_upstash.sessions.merging import merged
 from django_upstash.sessions.moving import OldEngine
@@ -269,7 +269,7 @@ class SessionStore(SessionBase):
 
     def _prepared(self) -> Flow[tuple[Writing, Record]]:
         data, space, moment = self._session_cache, self._space, now()
-        age = yield Call(self, "get_expiry_age")
+        age = yield Method(self, "get_expiry_age")
         record = replace(
             self._record,
             created=self._record.created or moment,

@@ -73,6 +73,20 @@ def test_blocking_pop__cancelled(native: Connection, valkey: Server) -> None:
     asyncio.run(main())
 
 
+def test_blocking_pop__cancelled_at_any_moment(native: Connection) -> None:
+    async def main() -> None:
+        client: Any = native.async_redis
+        for ticks in [*range(20)] * 5:
+            popping = asyncio.create_task(client.blpop("q", 60))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            popping.cancel()
+            await asyncio.wait({popping}, timeout=20)
+            assert popping.cancelled(), ticks
+
+    asyncio.run(main())
+
+
 def test_watch(native: Connection) -> None:
     async def increment(pipe: Any) -> None:
         value = int(await pipe.get("n") or 0)

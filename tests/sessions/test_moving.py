@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.test import AsyncClient, Client
 
+from django_upstash.effects import Method
 from django_upstash.sessions import SessionStore, sessions_for
-from django_upstash.sessions.flows import Call
 from django_upstash.sessions.moving import OldEngine
 from tests.sessions.conftest import Open
 
@@ -102,7 +102,7 @@ class Interrupted(SessionStore):
         outcome, place = None, 0
         while True:
             try:
-                call: Call = flow.send(outcome)
+                call: Method = flow.send(outcome)
             except StopIteration as done:
                 return done.value
             if place == self.step:
@@ -111,9 +111,9 @@ class Interrupted(SessionStore):
             outcome = yield call
 
     def load(self) -> dict[str, Any]:
-        from django_upstash.sessions.flows import run
+        from django_upstash.effects import drive
 
-        return run(self._load())
+        return drive(self._load())
 
 
 @pytest.mark.parametrize("driver", ["sync"])
@@ -159,8 +159,8 @@ def test_session__moved_by_another_request_meanwhile(engine: str, old: Any, open
 
 
 def test_old_engine__has_both_twins(engine: str, old: Any, runner: Any) -> None:
-    assert OldEngine(engine, old.session_key).load().run() == {"a": 1}
-    assert runner.run(OldEngine(engine, old.session_key).exists().arun()) is True
+    assert OldEngine(engine, old.session_key).load().do() == {"a": 1}
+    assert runner.run(OldEngine(engine, old.session_key).exists().ado()) is True
 
 
 @pytest.mark.parametrize("driver", ["sync", "async"])
