@@ -2,4 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_upstash.verification import averify, verify
+
+__all__ = ["__version__", "averify", "verify"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Imported at first use: importing this package is free, and Django does it before there are settings.
+    if name in ("averify", "verify"):
+        from django_upstash import verification
+
+        return getattr(verification, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,9 @@ from django.apps import AppConfig
 from django.core.checks import Tags, register
 
 from django_upstash import checks
+from django_upstash.idempotency.checks import check_idempotency
 from django_upstash.sessions.checks import check_sessions
+from django_upstash.tenants.checks import check_tenants
 
 
 class DjangoUpstashConfig(AppConfig):
@@ -18,4 +20,8 @@ class DjangoUpstashConfig(AppConfig):
         register(checks.check_connections, Tags.caches, checks.TAG)
         register(checks.check_caches, Tags.caches, checks.TAG)
         register(check_sessions, checks.TAG)
+        register(check_idempotency, checks.TAG)
+        register(check_tenants, checks.TAG)
+        register(checks.check_ratelimit, checks.TAG)
+        register(checks.check_breakers, checks.TAG)
         register(checks.check_deployment, Tags.security, checks.TAG, deploy=True)

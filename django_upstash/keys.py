@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote, unquote
 
 from django_upstash.exceptions import DataError
 
@@ -15,6 +16,20 @@ def check_encodable(key: str) -> None:
         key.encode()
     except UnicodeEncodeError:
         raise DataError("A key contains a lone surrogate, which UTF-8 cannot carry.") from None
+
+
+def percent_encoded(part: str) -> str:
+    """Return one part of a key, in which nothing separates it from the next by accident."""
+    return quote(part.encode("utf-8", "surrogatepass"), safe="")
+
+
+def percent_decoded(text: str) -> str | None:
+    """Return the part of a key that ``percent_encoded`` has written as this text; None for what it has not written."""
+    try:
+        part = unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return part if percent_encoded(part) == text else None
 
 
 def glob_escape(text: str) -> str:

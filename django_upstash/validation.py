@@ -117,6 +117,7 @@ RULES: dict[str, Rule] = {
     "VERIFY_TLS": _FLAG,
     "ALLOW_PLAINTEXT": _FLAG,
     "ALLOW_EMBEDDED": _FLAG,
+    "VERIFY": _FLAG,
     "SOURCE": _TEXT,
 }
 

@@ -31,7 +31,7 @@ ROUTES = ("native", "rest", "embedded")
 
 @pytest.fixture
 def request_end() -> Iterator[None]:
-    """Let the end of a request leave the database alone, as Django's test client does: another test may have used it."""
+    """Let the end of a request leave the database alone, as Django's test client does: other tests may have used it."""
     request_finished.disconnect(close_old_connections)
     yield
     request_finished.connect(close_old_connections)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Server
+from tests.sources import syntax_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "django_upstash"
@@ -62,7 +63,7 @@ def found_arrows(parts: Iterable[str]) -> dict[str, set[str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         importer = part_of(module_name(path), parts)
         if importer is not None:
-            names = imported_modules(ast.parse(path.read_text(encoding="utf-8")))
+            names = imported_modules(syntax_tree(path))
             arrows[importer] |= {part for name in names if (part := part_of(name, parts))} - {importer}
     return arrows
 

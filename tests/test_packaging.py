@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import django_upstash
+from tests.sources import syntax_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "django_upstash"
@@ -74,7 +75,7 @@ def test_third_party_imports__are_requirements() -> None:
 
 def imports_of(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(syntax_tree(path)):
         if isinstance(node, ast.Import):
             names |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -24,7 +24,7 @@ _GRACE = 0.1
 
 def limited(settings: conf.ConnectionSettings, seconds: float) -> conf.ConnectionSettings:
     """Return the settings for looking at a connection: whatever it does fails after so many seconds, tried once."""
-    return replace(settings, timeout=seconds, connect_timeout=None, pool_timeout=None, retries=0)
+    return replace(settings, timeout=seconds, connect_timeout=None, pool_timeout=None, retries=0, verify=False)
 
 
 class Examination:

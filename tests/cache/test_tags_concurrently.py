@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from django_upstash.cache import many, operations, tags
-from django_upstash.effects import Call, Run
 from django_upstash.cache.flights import Party
 from django_upstash.cache.stampede import GetOrSet, Protection
+from django_upstash.effects import Call, Run
 from django_upstash.operations import Operation
 from tests.cache.conftest import OpenCache
 from tests.servers import Server

@@ -102,7 +102,7 @@ class Interrupted(SessionStore):
         outcome, place = None, 0
         while True:
             try:
-                call: Method = flow.send(outcome)
+                call = flow.send(outcome)
             except StopIteration as done:
                 return done.value
             if place == self.step:

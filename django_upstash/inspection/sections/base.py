@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from django_upstash import conf
+from django_upstash.conf import ConnectionSettings
 from django_upstash.connections import Connection
 from django_upstash.exceptions import UpstashError
 from django_upstash.inspection.diagnosis import diagnose
@@ -146,13 +147,20 @@ def looking_at(alias: str, options: Options, output: Output) -> Iterator[Looking
 
     Raises ``UsageError`` for a time limit that makes no sense.
     """
-    settings = limited(conf.connection_settings(alias), _timeout(options))
+    with looking_by(conf.connection_settings(alias), options, output) as looking:
+        yield looking
+
+
+@contextmanager
+def looking_by(settings: ConnectionSettings, options: Options, output: Output) -> Iterator[Looking]:
+    """Do as ``looking_at`` does with a connection of these settings, which need not be one of ``UPSTASH``."""
+    settings = limited(settings, _timeout(options))
     looking = Looking(Connection(settings), output, as_json=options["json"])
     try:
         yield looking
     except (UpstashError, OSError) as error:
         diagnosis = diagnose(error, settings)
-        looking.fail(f"{alias}: {diagnosis.cause}", diagnosis.next_step)
+        looking.fail(f"{settings.alias}: {diagnosis.cause}", diagnosis.next_step)
     finally:
         output.progress("")
         looking.connection.close()

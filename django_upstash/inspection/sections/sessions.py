@@ -80,13 +80,14 @@ def _lines(connection: Connection, found: SessionSurvey) -> Iterator[str]:
 
 def _facts(found: SessionSurvey) -> Iterator[tuple[str, str]]:
     yield "measured", str(found.measured)
-    yield "TTL", _spread(found.lifetimes, duration)
-    yield "size", _spread(found.sizes, size)
+    yield "TTL", spread_text(found.lifetimes, duration)
+    yield "size", spread_text(found.sizes, size)
     yield "without TTL", str(found.without_ttl)
     yield "eviction", found.eviction or "not told"
 
 
-def _spread(values: Sequence[float], show: Callable[[float], str]) -> str:
+def spread_text(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """Return the least, the most and the median of some values, as they are shown."""
     found = spread(values)
     return "-" if found is None else f"{show(found['min'])} to {show(found['max'])}, median {show(found['median'])}"
 

@@ -1,0 +1,259 @@
+"""
+A tenant's configuration and flags as this process knows them: read whole in one command, now and then.
+
+While one caller reads, the others go on with what was read before; only those who have nothing wait. While the server
+is away, what was read last goes on to serve, however old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import monotonic
+from types import MappingProxyType
+from typing import Any
+
+from django_upstash.connections import Connection
+from django_upstash.effects import Flow, Run
+from django_upstash.exceptions import DataError, ServerAwayError, UpstashError
+from django_upstash.operations import Command, Operation, Reply, only
+from django_upstash.tenants.flag_rules import Flag, check_percent, flag_from_json
+from django_upstash.tenants.loops import is_in_event_loop
+from django_upstash.tenants.space import Space, space
+
+CONFIG, FLAG, SWITCH, SAMPLE = "config", "flag", "switch", "sample"
+logger = logging.getLogger("django_upstash.tenants")
+
+
+def _frozen() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was stored of one tenant at one moment."""
+
+    config: Mapping[str, Any] = field(default_factory=_frozen)
+    flags: Mapping[str, Flag] = field(default_factory=_frozen)
+    switches: Mapping[str, bool] = field(default_factory=_frozen)
+    samples: Mapping[str, float] = field(default_factory=_frozen)
+
+
+def stored_field(kind: str, name: str) -> str:
+    """Return the field of a record for a name of this kind; raise ``TypeError`` for a name that is no text."""
+    if not isinstance(name, str):
+        raise TypeError(f"A name must be text, not {type(name).__name__}.")
+    return f"{kind} {name}"
+
+
+def read_record(key: str) -> Operation[Snapshot]:
+    """Return the operation that reads a record."""
+    return Operation((("HGETALL", key),), lambda replies: _parsed(only(replies)))
+
+
+class Record:
+    """One tenant's snapshot in this process."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self._read_at = float("-inf")
+        self._changes = 0
+        self._lock = threading.Lock()
+        self._flight: Future[None] | None = None
+
+    def is_fresh(self, seconds: float) -> bool:
+        return monotonic() - self._read_at < seconds
+
+    def expire(self) -> None:
+        """Let the next one who asks read anew, and not share what is being read now."""
+        with self._lock:
+            self._changes += 1
+            self._read_at, self._flight = float("-inf"), None
+
+    def read(self, home: Space, tenant: str) -> Flow[Snapshot]:
+        """Return the snapshot, fresh where the server answers; raise the failure where nothing was ever read."""
+        while not self.is_fresh(home.settings.refresh):
+            flight = self._take_off()
+            if flight is not None:
+                yield from self._fly(flight, home, tenant)
+                break
+            if self.snapshot is not None:
+                break
+            going = self._flight
+            if going is not None and not (yield _Arrival(going)):
+                yield from self._land(home, tenant)
+                break
+        assert self.snapshot is not None
+        return self.snapshot
+
+    def _take_off(self) -> Future[None] | None:
+        with self._lock:
+            if self._flight is not None:
+                return None
+            self._flight = Future()
+            self._flight.set_running_or_notify_cancel()  # so that no waiter's end can end it
+            return self._flight
+
+    def _fly(self, flight: Future[None], home: Space, tenant: str) -> Flow[None]:
+        try:
+            yield from self._land(home, tenant)
+        finally:
+            with self._lock:
+                if self._flight is flight:
+                    self._flight = None
+            flight.set_result(None)
+
+    def _land(self, home: Space, tenant: str) -> Flow[Any]:
+        connection = home.connection
+        began, changes = monotonic(), self._changes
+        try:
+            if not connection.availability.may_ask():
+                raise ServerAwayError("The server did not answer a moment ago.")
+            found = yield Run(connection, read_record(home.record(tenant)))
+        except DataError:
+            raise
+        except UpstashError as error:
+            if self.snapshot is None:
+                raise
+            if not isinstance(error, ServerAwayError):
+                logger.warning("Configuration and flags of a tenant stay as they were read last: %s", error)
+        else:
+            self._take(found, began, changes)
+
+    def _take(self, found: Snapshot, began: float, changes: int) -> None:
+        with self._lock:
+            if self._changes == changes:
+                self.snapshot, self._read_at = found, began
+            elif self.snapshot is None:
+                self.snapshot = found  # old already, and better than nothing
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """Wait until somebody has read; tell whether that was possible."""
+
+    flight: Future[None]
+
+    def do(self) -> bool:
+        if is_in_event_loop():
+            return False  # the one who reads may be a task that waits for this very thread
+        self.flight.result()
+        return True
+
+    async def ado(self) -> bool:
+        await asyncio.wrap_future(self.flight)
+        return True
+
+
+class Records:
+    """The snapshots of one connection's tenants, of whom those asked for longest ago are forgotten first."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._by_key: OrderedDict[str, Record] = OrderedDict()
+
+    def of(self, key: str, most: int) -> Record:
+        with self._lock:
+            record = self._by_key.get(key)
+            if record is None:
+                record = self._by_key[key] = Record()
+                while len(self._by_key) > most:
+                    self._by_key.popitem(last=False)
+            else:
+                self._by_key.move_to_end(key)
+            return record
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._by_key.pop(key, None)
+
+
+_records: weakref.WeakKeyDictionary[Connection, Records] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def records_of(connection: Connection) -> Records:
+    """Return what this process knows of the tenants on a connection."""
+    found = _records.get(connection)
+    if found is None:
+        with _lock:
+            found = _records.setdefault(connection, Records())
+    return found
+
+
+def load(tenant: str) -> Flow[Snapshot]:
+    """Return a tenant's snapshot, read anew where that is ``REFRESH`` seconds ago."""
+    home = space()
+    return (yield from _record(home, tenant).read(home, tenant))
+
+
+def store(tenant: str, fields: Mapping[str, str]) -> Flow[None]:
+    """Write fields of a tenant's record."""
+    pairs = [part for item in fields.items() for part in item]
+    yield from _change(tenant, ("HSET", *pairs)) if pairs else ()
+
+
+def remove(tenant: str, fields: Sequence[str]) -> Flow[None]:
+    """Remove fields of a tenant's record."""
+    yield from _change(tenant, ("HDEL", *fields)) if fields else ()
+
+
+def forget(tenant: str) -> None:
+    """Let the next one who asks for a tenant read anew, whatever this process knows."""
+    home = space()
+    records_of(home.connection).forget(home.record(tenant))
+
+
+def _change(tenant: str, change: Command) -> Flow[None]:
+    home = space()
+    name, *arguments = change
+    # Whether it is done once or twice, the fields then hold the same.
+    yield Run(home.connection, Operation(((name, home.record(tenant), *arguments),), only, replay_safe=True))
+    _record(home, tenant).expire()
+
+
+def _record(home: Space, tenant: str) -> Record:
+    return records_of(home.connection).of(home.record(tenant), home.settings.remembered)
+
+
+def _parsed(fields: Sequence[Reply]) -> Snapshot:
+    texts = [part.decode("utf-8", "replace") for part in fields if isinstance(part, bytes)]
+    found: dict[str, dict[str, Any]] = {CONFIG: {}, FLAG: {}, SWITCH: {}, SAMPLE: {}}
+    for stored, text in zip(texts[::2], texts[1::2], strict=False):
+        kind, _, name = stored.partition(" ")
+        if kind in found:
+            # What somebody else wrote there is passed over: it must not stop the site.
+            try:
+                found[kind][name] = _READERS[kind](text)
+            except (TypeError, ValueError, RecursionError):
+                logger.warning("A %s of a tenant is not what this version stores, and is passed over.", kind)
+    return Snapshot(*(MappingProxyType(found[kind]) for kind in (CONFIG, FLAG, SWITCH, SAMPLE)))
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    CONFIG: json.loads,
+    FLAG: flag_from_json,
+    SWITCH: lambda text: text == "1",
+    SAMPLE: lambda text: check_percent(float(text)),
+}
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for records in list(_records.values()):
+        records.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
