@@ -73,6 +73,7 @@ def configure(rest_url: str, token: str) -> None:
 
 def run(site_port: int, rest_port: int, token: str) -> None:
     from django_upstash.local import LocalServer
+    from example_project.traffic import searching
 
     print("Starting Valkey and the local REST server ...", flush=True)
     with LocalServer("embedded://", port=rest_port, token=token):
@@ -84,11 +85,13 @@ def run(site_port: int, rest_port: int, token: str) -> None:
         print(
             f"\nSite   http://{HOST}:{site_port}/\n"
             f"Admin  http://{HOST}:{site_port}/admin/  (user {USER}, password {PASSWORD})\n"
+            f"Limits http://{HOST}:{site_port}/admin/django_upstash/ratelimitcounter/\n"
             f"REST   http://{HOST}:{rest_port}\n"
             "Ctrl-C ends all of it.\n",
             flush=True,
         )
-        call_command("runserver", f"{HOST}:{site_port}", use_reloader=False, skip_checks=True)
+        with searching():
+            call_command("runserver", f"{HOST}:{site_port}", use_reloader=False, skip_checks=True)
 
 
 def make_user() -> None:

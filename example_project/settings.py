@@ -32,6 +32,13 @@ if rest_url := os.environ.get("UPSTASH_REDIS_REST_URL"):
 
 SESSION_ENGINE = "django_upstash.sessions"
 UPSTASH_SESSIONS = {"PREFIX": "example-session", "INDEX": True}
+UPSTASH_RATELIMIT = {"ON_FAILURE": "local", "X_HEADERS": True, "STATISTICS": True}
+UPSTASH_ADMIN: dict[str, Any] = {"LIMITERS": ["example_project.traffic.limiter"]}
+REST_FRAMEWORK = {
+    "DEFAULT_THROTTLE_RATES": {"burst": "10/min", "sustained": "1000/day", "writes": "5/min", "failed logins": "3/5m"},
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "NUM_PROXIES": 0,
+}
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "devices", "login"
 
 INSTALLED_APPS = [
@@ -46,6 +53,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "example_project.security.ContentSecurityPolicyMiddleware",
     "django_upstash.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

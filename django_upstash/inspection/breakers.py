@@ -21,9 +21,9 @@ class BreakerStatus:
     """
     A breaker and how its circuit stands.
 
-    ``failures`` are those in a row that processes have told of while it was closed. ``next_probe`` is in how many seconds
-    calls are let through to try, 0 while that is so; None where none are due. ``forced_for`` is how many seconds a forced
-    state lasts, None until it is released. ``opened_at`` is since 1970.
+    ``failures`` are those in a row that processes have told of while it was closed. ``next_probe`` is in how many
+    seconds calls are let through to try, 0 while that is so; None where none are due. ``forced_for`` is how many
+    seconds a forced state lasts, None until it is released. ``opened_at`` is since 1970.
     """
 
     name: str

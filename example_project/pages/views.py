@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from django_upstash.ratelimit.web import ratelimit
 from example_project.pages.forms import NoteForm
 from example_project.pages.sides import READS, make_sides
 
@@ -38,3 +39,10 @@ async def gathered(request: HttpRequest) -> HttpResponse:
         with side.reporting():
             await side.time_reads()
     return render(request, "pages/gathered.html", {"reads": READS, "sides": sides})
+
+
+@require_GET
+@ratelimit("5/10s", scope="ping")
+async def ping(request: HttpRequest) -> HttpResponse:
+    """Answer five times in ten seconds."""
+    return HttpResponse("pong", content_type="text/plain")

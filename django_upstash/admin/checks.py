@@ -1,0 +1,30 @@
+"""System checks of ``UPSTASH_ADMIN``. They open no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error
+
+from django_upstash import conf
+from django_upstash.conf import Mistake
+
+
+def check_admin(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check the settings of the admin pages."""
+    found = list(conf.admin_mistakes()) or list(_limiter_mistakes())
+    return [Error(mistake.text, hint=mistake.hint, id=f"django_upstash.{mistake.id}") for mistake in found]
+
+
+def _limiter_mistakes() -> Iterator[Mistake]:
+    paths = conf.admin_settings().limiters
+    if paths:
+        from django_upstash.admin.limiters import load  # which imports a client, as what is named there does
+    for path in paths:
+        try:
+            load(path)
+        except (ImportError, TypeError) as error:
+            text = f'UPSTASH_ADMIN["LIMITERS"] has {path!r}, which cannot be used: {error}'
+            yield Mistake("E308", text, "Name a RateLimiter, a list of them, or a function that returns either.")
