@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -18,11 +19,15 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import get_resolver
 
-from django_upstash import cache_location, cache_options, conf, hosts, redis_arguments
-from django_upstash.conf import ConnectionSettings, Mistake
+from django_upstash import breaker_options, cache_location, cache_options, conf, hosts, redis_arguments
+from django_upstash.conf import ConnectionSettings, Mistake, RateLimitSettings
+from django_upstash.rates import parse_rate
 
 TAG = "django_upstash"
+RATELIMIT_MIDDLEWARE = "django_upstash.ratelimit.web.RateLimitMiddleware"
+THROTTLING = "django_upstash.throttling"
 _FLAGS = frozenset({"SIGN", "TAGS", "IGNORE_EXCEPTIONS", "CLOSE_CONNECTION", "REPLICA_READ_ONLY"})
 _DOTTED_PATHS = frozenset({"SERIALIZER", "COMPRESSOR"})
 _OTHER_OPTIONS = frozenset({"CLIENT_CLASS", "CULL_FREQUENCY", "MAX_ENTRIES", "PICKLE_VERSION"})
@@ -62,6 +67,23 @@ def check_caches(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMes
     return found
 
 
+def check_ratelimit(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check ``UPSTASH_RATELIMIT``, and the rates of Django REST framework where this package's throttles read them."""
+    found = list(map(_error, conf.ratelimit_mistakes()))
+    if not found:
+        found += map(_warning, _ratelimit_warnings(conf.ratelimit_settings()))
+        found += map(_error, _scopes_counted_twice())
+    return [*found, *map(_error, _throttle_rate_mistakes(conf.rest_framework()))]
+
+
+def check_breakers(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check ``UPSTASH_BREAKER``, and that the connections it names are there; a site without any is not wrong."""
+    found = list(map(_error, breaker_options.mistakes(conf.breaker_setting())))
+    if found or any(conf.setting_mistakes()) or not conf.aliases():
+        return found
+    return list(map(_error, breaker_options.alias_mistakes(conf.breaker_setting(), conf.aliases())))
+
+
 def check_deployment(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
     """Check what is a risk in production alone: run by ``check --deploy``."""
     if any(conf.setting_mistakes()):
@@ -73,6 +95,69 @@ def check_deployment(app_configs: AppConfigs = None, **kwargs: Any) -> list[Chec
     for alias, entry in conf.caches().items():
         found += map(_warning, _cache_exposures(alias, entry))
     return found
+
+
+def _ratelimit_warnings(settings: RateLimitSettings) -> Iterator[Mistake]:
+    if settings.burst_size is not None and settings.requests_per_minute is None:
+        hint = "Set REQUESTS_PER_MINUTE, whose burst it is, or leave it out."
+        yield Mistake("W201", 'UPSTASH_RATELIMIT["BURST_SIZE"] has no effect without REQUESTS_PER_MINUTE.', hint)
+    if RATELIMIT_MIDDLEWARE in conf.middleware() and not (settings.policies or settings.requests_per_minute):
+        text = "RateLimitMiddleware limits nothing: UPSTASH_RATELIMIT names neither POLICIES nor REQUESTS_PER_MINUTE."
+        yield Mistake("W202", text, 'Write "POLICIES": ["1000/day"], or leave the middleware out.')
+    if settings.num_proxies is not None and (settings.trusted_proxies or settings.trusts_unix):
+        text = 'UPSTASH_RATELIMIT["NUM_PROXIES"] has no effect beside TRUSTED_PROXIES.'
+        yield Mistake("W203", text, "Leave one of the two out.")
+
+
+def _scopes_counted_twice() -> Iterator[Mistake]:
+    ways: dict[tuple[str, ...], dict[tuple[str, int], str]] = {}
+    for view in _views():
+        for server, policy in _policies(view):
+            name = f"{view.__module__}.{view.__qualname__}"
+            ways.setdefault((*server, policy.scope), {}).setdefault((policy.algorithm, policy.window), name)
+    for (*_, scope), views in ways.items():
+        if len(views) > 1:
+            names = " and ".join(dict.fromkeys(views.values()))
+            text = f"The scope {scope!r} is counted in {len(views)} ways, in {names}: it begins anew at each change."
+            yield Mistake("E213", text, "Give each a scope of its own; only the limit may differ.")
+
+
+def _views() -> Iterator[Any]:
+    try:
+        resolver = get_resolver()
+    except AttributeError:
+        return  # the site has no URLs
+    found = list(resolver.url_patterns)
+    while found:
+        pattern: Any = found.pop(0)
+        if hasattr(pattern, "url_patterns"):
+            found += pattern.url_patterns
+        else:
+            yield pattern.callback
+
+
+def _policies(view: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the policies of a view's decorators and throttles, each after the server and the tenant it counts on."""
+    for guard in getattr(view, "ratelimit_guards", ()):
+        for policy in guard.policies:
+            yield (guard.terms.alias, str(guard.terms.tenant)), policy
+    for throttle in getattr(getattr(view, "cls", None), "throttle_classes", ()):
+        for policy in getattr(throttle, "policies", ()):
+            yield (throttle.alias, "default"), policy
+
+
+def _throttle_rate_mistakes(given: Mapping[str, Any]) -> Iterator[Mistake]:
+    classes = given.get("DEFAULT_THROTTLE_CLASSES") or ()
+    # Classes of the site's own may be ours too: they are if something has imported ours by now.
+    if THROTTLING not in sys.modules and not any(str(path).startswith(f"{THROTTLING}.") for path in classes):
+        return
+    for scope, rate in (given.get("DEFAULT_THROTTLE_RATES") or {}).items():
+        try:
+            if rate is not None:
+                parse_rate(rate)
+        except ValueError as error:
+            where = f'REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"][{scope!r}]'
+            yield Mistake("E212", f"{where}: {error}", 'Such as "60/min", "10/5m" or "1000/day".')
 
 
 def _error(mistake: Mistake) -> CheckMessage:

@@ -19,8 +19,18 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import cache_location, ratelimit_options, redis_arguments, session_settings, validation
+from django_upstash import (
+    admin_options,
+    cache_location,
+    idempotency_options,
+    ratelimit_options,
+    redis_arguments,
+    session_settings,
+    validation,
+)
+from django_upstash.admin_options import AdminSettings
 from django_upstash.hosts import is_loopback
+from django_upstash.idempotency_options import IdempotencySettings
 from django_upstash.ratelimit_options import RateLimitSettings
 from django_upstash.session_settings import SessionSettings
 from django_upstash.validation import ROUTE_BY_SCHEME, Mistake, Namer, RouteName
@@ -31,6 +41,7 @@ __all__ = [
     "ROUTE_BY_SCHEME",
     "SESSION_ENGINE",
     "ConnectionSettings",
+    "IdempotencySettings",
     "Mistake",
     "RateLimitSettings",
     "RouteName",
@@ -44,6 +55,8 @@ __all__ = [
     "connection_settings",
     "embedded_allowed",
     "entries",
+    "idempotency_mistakes",
+    "idempotency_settings",
     "is_loopback",
     "make_settings",
     "mistakes",
@@ -52,6 +65,7 @@ __all__ = [
     "session_mistakes",
     "setting_mistakes",
     "signing_secrets",
+    "uses_idempotency",
     "uses_sessions",
 ]
 
@@ -85,6 +99,7 @@ class ConnectionSettings:
     verify_tls: bool = True
     allow_plaintext: bool = False  # http:// or redis:// to a public host
     allow_embedded: bool = False  # embedded:// outside DEBUG and test runs
+    verify: bool = False  # at first use, ask the server who it is, and log it
     source: str | None = None  # where the URL comes from, such as an environment variable: named in messages
 
     @property
@@ -136,9 +151,35 @@ class ConnectionSettings:
         return frozenset(text for text in given if text)
 
 
+def admin_settings() -> AdminSettings:
+    """Return ``settings.UPSTASH_ADMIN`` typed; raise ``ImproperlyConfigured`` for the first mistake."""
+    _raise_first(admin_mistakes())
+    return admin_options.typed(getattr(settings, "UPSTASH_ADMIN", {}))
+
+
+def admin_mistakes() -> Iterator[Mistake]:
+    """Yield what is wrong with ``UPSTASH_ADMIN`` by itself."""
+    return admin_options.mistakes(getattr(settings, "UPSTASH_ADMIN", {}))
+
+
 def ratelimit_settings() -> RateLimitSettings:
     """Return ``settings.UPSTASH_RATELIMIT`` typed; raise ``ImproperlyConfigured`` for the first mistake."""
     return ratelimit_options.typed(getattr(settings, "UPSTASH_RATELIMIT", {}))
+
+
+def ratelimit_mistakes() -> Iterator[Mistake]:
+    """Yield what is wrong with ``UPSTASH_RATELIMIT`` by itself."""
+    return ratelimit_options.mistakes(getattr(settings, "UPSTASH_RATELIMIT", {}))
+
+
+def breaker_setting() -> Mapping[str, Any]:
+    """Return ``settings.UPSTASH_BREAKER`` as it is written; ``breaker_options`` says what may stand there."""
+    return getattr(settings, "UPSTASH_BREAKER", {})
+
+
+def rest_framework() -> Mapping[str, Any]:
+    """Return the settings of Django REST framework, as they are written."""
+    return getattr(settings, "REST_FRAMEWORK", None) or {}
 
 
 def entries() -> Mapping[str, Any]:
@@ -183,6 +224,11 @@ def embedded_allowed() -> bool:
     # Test runners turn DEBUG off. Django's gives the mail an outbox; pytest names itself in the environment.
     is_django_test = hasattr(sys.modules.get("django.core.mail"), "outbox")
     return bool(settings.DEBUG or is_django_test or {"PYTEST_VERSION", "PYTEST_CURRENT_TEST"} & os.environ.keys())
+
+
+def setting(name: str, default: Any = None) -> Any:
+    """Return one of the site's settings as it is written."""
+    return getattr(settings, name, default)
 
 
 def signing_secrets() -> tuple[str | bytes, ...]:
@@ -285,6 +331,23 @@ def read_session_settings() -> SessionSettings:
 def session_mistakes() -> Iterator[Mistake]:
     """Yield what is wrong with ``UPSTASH_SESSIONS`` by itself."""
     return session_settings.mistakes(getattr(settings, "UPSTASH_SESSIONS", {}))
+
+
+def idempotency_settings() -> IdempotencySettings:
+    """Return ``UPSTASH_IDEMPOTENCY`` typed; raise ``ImproperlyConfigured`` for the first mistake."""
+    _raise_first(idempotency_mistakes())
+    keys = read_session_settings().encryption_keys
+    return idempotency_options.typed(getattr(settings, "UPSTASH_IDEMPOTENCY", {}), keys)
+
+
+def idempotency_mistakes() -> Iterator[Mistake]:
+    """Yield what is wrong with ``UPSTASH_IDEMPOTENCY`` by itself."""
+    return idempotency_options.mistakes(getattr(settings, "UPSTASH_IDEMPOTENCY", {}))
+
+
+def uses_idempotency() -> bool:
+    """Tell whether the site says how idempotency keys are kept."""
+    return hasattr(settings, "UPSTASH_IDEMPOTENCY")
 
 
 def uses_sessions() -> bool:

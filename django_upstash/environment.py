@@ -31,8 +31,10 @@ from django_upstash.validation import LONGEST_TIMEOUT, ROUTE_BY_SCHEME
 
 __all__ = [
     "EnvironmentSettings",
+    "breaker_from_env",
     "caches_from_env",
     "config_from_env",
+    "idempotency_from_env",
     "ratelimit_from_env",
     "session_engine_from_env",
     "sessions_from_env",
@@ -130,6 +132,28 @@ def sessions_from_env(environ: Environment = os.environ, **entry: Any) -> dict[s
     """Return ``UPSTASH_SESSIONS`` for ``settings.py``: ``entry``, and the keys of ``TOKEN_ENCRYPTION_KEY``."""
     keys = EnvironmentSettings.from_env(environ).token_encryption_keys
     return {**entry, "ENCRYPTION_KEYS": list(keys)}
+
+
+def idempotency_from_env(environ: Environment = os.environ, **entry: Any) -> dict[str, Any]:
+    """Return ``UPSTASH_IDEMPOTENCY`` for ``settings.py``: ``entry``, and the keys of ``TOKEN_ENCRYPTION_KEY`` if set."""
+    keys = EnvironmentSettings.from_env(environ).token_encryption_keys
+    return {"ENCRYPTION_KEYS": list(keys), **entry} if keys else entry
+
+
+def breaker_from_env(environ: Environment = os.environ, **entry: Any) -> dict[str, Any]:
+    """
+    Return ``UPSTASH_BREAKER`` for ``settings.py``: ``CIRCUIT_BREAKER_ENABLED``, ``_FAILURE_THRESHOLD`` and the like.
+
+    ``entry`` is what it shall have besides, such as ``BREAKERS``.
+    """
+    found = EnvironmentSettings.from_env(environ)
+    numbers = {
+        "FAILURE_THRESHOLD": found.circuit_breaker_failure_threshold,
+        "SUCCESS_THRESHOLD": found.circuit_breaker_success_threshold,
+        "TIMEOUT": found.circuit_breaker_timeout,
+    }
+    given = {name: number for name, number in numbers.items() if number is not None}
+    return {"ENABLED": found.circuit_breaker_enabled, **given, **entry}
 
 
 def ratelimit_from_env(environ: Environment = os.environ, **entry: Any) -> dict[str, Any]:

@@ -11,6 +11,10 @@ Every error this package raises, all of them also redis-py's own.
     │   ├── SessionUnavailableError a session that could not be read in this request, and so cannot be saved either
     │   └── ProtocolError           the answer was not Redis': HTML, truncated, empty
     ├── TimeoutError                no answer within the timeout; whether the commands ran is unknown
+    ├── ReservationLostError        an idempotency key or a job whose reservation has ended, and that may be another's by now
+    ├── LockNotAcquired             somebody else held the lock for as long as the caller would wait
+    ├── LockLost                    the lock was somebody else's, or nobody's, before its holder had finished
+    ├── CircuitOpen                 a breaker refused a call, for what it guards has failed a moment ago
     ├── DataError                   an argument that cannot be sent; nothing was sent
     │   ├── NotOverRestError        what needs a connection of its own, asked of one over REST
     │   └── OversizedValueError     a value above the size that a cache takes
@@ -34,9 +38,12 @@ import redis.exceptions as redis
 __all__ = [
     "AuthenticationError",
     "BusyLoadingError",
+    "CircuitOpen",
     "ConnectionError",
     "DataError",
     "ExecAbortError",
+    "LockLost",
+    "LockNotAcquired",
     "MaxConnectionsError",
     "NoPermissionError",
     "NoScriptError",
@@ -47,6 +54,7 @@ __all__ = [
     "ProtocolError",
     "QuotaExceededError",
     "ReadOnlyError",
+    "ReservationLostError",
     "ResponseError",
     "ServerAwayError",
     "ServiceUnavailableError",
@@ -96,6 +104,30 @@ class ProtocolError(ConnectionError, redis.InvalidResponse):
 
 class TimeoutError(UpstashError, redis.TimeoutError):
     """No answer within ``TIMEOUT`` seconds. The commands may have run."""
+
+
+class ReservationLostError(UpstashError):
+    """The reservation of an idempotency key or of a job has ended before its owner was done. Nothing was changed."""
+
+
+class LockNotAcquired(UpstashError, redis.LockError):
+    """Somebody else held the lock for as long as the caller would wait."""
+
+
+class LockLost(UpstashError, redis.LockNotOwnedError):
+    """The lease ended, or its key was removed, before the holder had finished: another may have held it as well."""
+
+
+class CircuitOpen(UpstashError):
+    """A breaker refused a call. ``name`` is the breaker's, ``retry_after`` the seconds until another has a chance."""
+
+    def __init__(self, name: str, retry_after: float) -> None:
+        super().__init__(name, retry_after)
+        self.name = name
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"The circuit {self.name!r} is open; try again in {self.retry_after:.1f} s."
 
 
 class DataError(UpstashError, redis.DataError):

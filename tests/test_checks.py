@@ -15,6 +15,8 @@ from django.core.checks.registry import registry
 from django.test import override_settings
 
 from django_upstash import checks
+from django_upstash.ratelimit import FixedWindow
+from tests.test_breaker_options import MISTAKES as BREAKER_CASES
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "django_upstash"
@@ -35,6 +37,11 @@ def options(**given: Any) -> dict[str, Any]:
 
 def caches(**given: Iterable[Any]) -> list[dict[str, Any]]:
     return [cache(**{key: value}) for key, values in given.items() for value in values]
+
+
+def throttled(**rates: str | None) -> dict[str, Any]:
+    classes = ["django_upstash.throttling.UserRateThrottle"]
+    return {"REST_FRAMEWORK": {"DEFAULT_THROTTLE_CLASSES": classes, "DEFAULT_THROTTLE_RATES": rates}}
 
 
 # id, UPSTASH, CACHES: each gives this one message and no other.
@@ -121,6 +128,28 @@ CACHE_CASES: list[tuple[str, Any]] = [
     ("W004", {"default": cache(KEY_PREFIX=""), "other": cache(KEY_PREFIX="", VERSION=2)}),
     ("W004", {"default": cache(UPSTASH_URL), "other": cache(REST["URL"], OPTIONS={"TOKEN": REST["TOKEN"]})}),
 ]
+# id, UPSTASH_RATELIMIT, other settings.
+RATELIMIT_CASES: list[tuple[str, Any, dict[str, Any]]] = [
+    ("E201", ["1000/day"], {}),
+    ("E202", {"ON_FAIL": "open"}, {}),
+    ("E203", {"ENABLED": "yes"}, {}),
+    ("E203", {"X_HEADERS": 1}, {}),
+    ("E204", {"ON_FAILURE": "ajar"}, {}),
+    *[("E205", {"TIMEOUT": value}, {}) for value in (0, -1, "1", True, 61, float("nan"))],
+    *[("E206", {"REMEMBERED": value}, {}) for value in (0, 1.5, None, True)],
+    ("E206", {"REQUESTS_PER_MINUTE": 0}, {}),
+    ("E206", {"REQUESTS_PER_MINUTE": 60, "BURST_SIZE": "10"}, {}),
+    *[("E207", {"TRUSTED_PROXIES": value}, {}) for value in ("10.0.0.0/8", ["proxy"], [None], ["10.0.0.0/40"])],
+    *[("E208", {"NUM_PROXIES": value}, {}) for value in (-1, "1", True)],
+    *[("E209", {"POLICIES": value}, {}) for value in ("60/min", [60], ["many"], ["1/month"])],
+    *[("E210", {"IDENTITY": value}, {}) for value in ("users", 7, "shop.limits.")],
+    *[("E211", {"EXEMPT_PATHS": value}, {}) for value in ("/health/", ["health/"], [7])],
+    ("E212", {}, throttled(user="many")),
+    ("E212", {}, throttled(user="1000/month")),
+    ("W201", {"BURST_SIZE": 5}, {}),
+    ("W202", {}, {"MIDDLEWARE": [checks.RATELIMIT_MIDDLEWARE]}),
+    ("W203", {"TRUSTED_PROXIES": ["10.0.0.0/8"], "NUM_PROXIES": 1}, {}),
+]
 DEPLOY_CASES: list[tuple[str, Any, Any]] = [
     ("W003", DEFAULT, options(SIGN=False)),
     ("W003", DEFAULT, options(SIGN=False, SERIALIZER="django_redis.serializers.pickle.PickleSerializer")),
@@ -179,6 +208,28 @@ def test_check_caches__finds(expected: str, caches: Any) -> None:
     found = run(DEFAULT, caches)
     assert ids(found) == [expected]
     assert found[0].hint
+
+
+@pytest.mark.parametrize(("expected", "given", "others"), RATELIMIT_CASES)
+def test_check_ratelimit__finds(expected: str, given: Any, others: dict[str, Any]) -> None:
+    with override_settings(UPSTASH_RATELIMIT=given, **others):
+        found = run({}, {})
+    assert ids(found) == [expected]
+    assert found[0].level == (django_checks.WARNING if expected[0] == "W" else django_checks.ERROR)
+    assert found[0].hint
+
+
+def test_check_ratelimit__sound() -> None:
+    given = {
+        "ENABLED": True,
+        "POLICIES": ["60/min", FixedWindow("10/5m", scope="other")],
+        "TRUSTED_PROXIES": ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "unix"],
+        "IDENTITY": "shop.limits.api_key",
+        "EXEMPT_PATHS": ("/health/",),
+        "TIMEOUT": 1,
+    }
+    with override_settings(UPSTASH_RATELIMIT=given, **throttled(user="10/5m", anon=None)):
+        assert run({}, {}) == []
 
 
 @pytest.mark.parametrize(("expected", "upstash", "caches"), DEPLOY_CASES)
@@ -252,14 +303,27 @@ def test_checks__are_registered_under_djangos_tags() -> None:
         return {check: list(check.tags) for check in found if check.__module__ == "django_upstash.checks"}
 
     always = {checks.check_connections: [Tags.caches, checks.TAG], checks.check_caches: [Tags.caches, checks.TAG]}
+    always[checks.check_ratelimit] = always[checks.check_breakers] = [checks.TAG]
     assert registered(deploy=False) == always
     assert registered(deploy=True) == {**always, checks.check_deployment: [Tags.security, checks.TAG]}
 
 
 def test_ids__each_has_a_case_and_one_row_in_the_docs() -> None:
-    sources = [PACKAGE / f"{name}.py" for name in ("cache_location", "cache_options", "checks", "conf", "validation")]
+    sources = [
+        PACKAGE / f"{name}.py"
+        for name in (
+            "breaker_options",
+            "cache_location",
+            "cache_options",
+            "checks",
+            "conf",
+            "ratelimit_options",
+            "validation",
+        )
+    ]
     written = {found for source in sources for found in re.findall(r'"([EW]\d{3})"', source.read_text("utf-8"))}
-    tested = {case[0] for case in (*CONNECTION_CASES, *CACHE_CASES, *DEPLOY_CASES)} | {"E027"}
+    tested = {case[0] for case in (*CONNECTION_CASES, *CACHE_CASES, *RATELIMIT_CASES, *DEPLOY_CASES)} | {"E027", "E213"}
+    tested |= {identifier for _, identifier, _ in BREAKER_CASES}
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")
 
     assert tested == written
