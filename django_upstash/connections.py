@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from django_upstash.conf import ConnectionSettings
     from django_upstash.routes.base import Route
 
+# What a probe waits for each of: the connection, and the answer on it.
+_PROBE_SECONDS = 1.0
+
 Result = TypeVar("Result")
 
 
@@ -46,8 +50,9 @@ class Connection:
         self.settings = settings
         self.meter = Meter()
         self.capabilities = Capabilities(settings)
-        self.availability = Availability()
+        self.availability = Availability(Probe(settings))
         self._route: Route | None = None
+        self._is_unverified = settings.verify
         self._companions: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._lock = threading.Lock()
 
@@ -61,7 +66,7 @@ class Connection:
             if self._route is None:
                 route = make_route(self.settings)
                 route.traffic = self.meter.traffic  # which outlives the route
-                self._route = route
+                self._route = self._verifying(route) if self._is_unverified else route
             return self._route
 
     def run(self, operation: Operation[Result]) -> Result:
@@ -104,6 +109,12 @@ class Connection:
             operation = result
         return _known_result(operation)
 
+    def be_verified(self) -> None:
+        """Do without the handshake that ``VERIFY`` asks for at first use, for it has been made or takes place now."""
+        with self._lock:
+            self._is_unverified = False
+            self._route = getattr(self._route, "behind", self._route)
+
     def ping(self) -> bool:
         """Ask the server for a sign of life, in one command; raise what keeps it from answering."""
         return bool(self.run(command("PING")) == b"PONG")
@@ -122,6 +133,11 @@ class Connection:
         """Call ``close`` on what has sockets of its own beside the route, whenever this connection is closed."""
         with self._lock:
             self._companions.add(companion)
+
+    def _verifying(self, route: Route) -> Route:
+        from django_upstash.handshake import VerifyingRoute
+
+        return VerifyingRoute(self, route)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -163,6 +179,27 @@ def _known_result(operation: Operation[Result]) -> Result:
     if isinstance(result, Operation):
         raise TypeError("An operation without commands returned another operation instead of its result.")
     return result
+
+
+class Probe:
+    """One PING on a wire of its own, which nobody waits for and no meter counts; raises what it ends in."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        # Short, for the next one is not sent before: what is lost must not keep the server away after its return.
+        self._settings = replace(
+            settings,
+            timeout=min(settings.timeout, _PROBE_SECONDS),
+            connect_timeout=min(settings.connect_seconds, _PROBE_SECONDS),
+            retries=0,
+            max_connections=1,
+        )
+
+    def __call__(self) -> None:
+        route = make_route(self._settings)
+        try:
+            route.execute((("PING",),))
+        finally:
+            route.close()
 
 
 def make_route(settings: ConnectionSettings) -> Route:

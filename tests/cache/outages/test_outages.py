@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -144,6 +145,45 @@ def test_outage__is_shared_by_all_cache_objects_of_one_prefix(
     other = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
     assert (other.get("k"), other.backend_in_use) == ("local", "local")
     assert make_cache(route, KEY_PREFIX="blog", OPTIONS=LOCAL).get("k") is None
+
+
+def test_outage__is_known_to_the_caches_of_other_prefixes(
+    make_cache: OpenCache, cache: Any, proxy: FaultProxy, route: str
+) -> None:
+    """They need not wait for the server each for itself."""
+    cache.connection.availability.pause = 1000.0
+    shop, blog, wiki = (make_cache(route, KEY_PREFIX=prefix, OPTIONS=LOCAL) for prefix in ("shop", "blog", "wiki"))
+    proxy.blackhole()
+    shop.get("k")
+    requests = cache.connection.meter.requests
+    assert (blog.set("k", "local"), blog.get("k"), blog.backend_in_use) == (True, "local", "local")
+    assert asyncio.run(wiki.aget("k", "none")) == "none"
+    assert make_cache(route, KEY_PREFIX="sets", OPTIONS=LOCAL).sadd("s", "m") == 0
+    assert cache.connection.meter.requests == requests
+    proxy.heal()
+    cache.connection.availability.pause = PAUSE
+    wait_until_back(blog)
+    assert blog.get("k") is None
+
+
+def test_return__on_a_server_that_vanishes_again(cache: Any, proxy: FaultProxy, bystander: redis.Redis) -> None:
+    """What is left to be deleted is kept for its next return, and nobody waits for it."""
+    cache.set_many({"first": "old", "second": "old"}, None)
+    outage = outages.of(cache.connection, "shop")
+    outage.begin(redis.TimeoutError("away"), time.perf_counter())
+    deleted = outage.changed()
+    cache.connection.availability.pause = 1000.0
+    cache.set("second", "local")
+    outage.turn_back(deleted)
+    proxy.blackhole()
+    cache.connection.availability.failed(redis.TimeoutError("away"), time.perf_counter())
+    requests = cache.connection.meter.requests
+    assert (cache.get("second"), cache.get("first"), cache.backend_in_use) == (None, None, "local")
+    assert cache.connection.meter.requests == requests
+    proxy.heal()
+    cache.connection.availability.pause = PAUSE
+    wait_until_back(cache)
+    assert sorted(bystander.keys("shop:1:*")) == [b"shop:1:first", b"shop:1:warm"]
 
 
 def test_outage__leaves_the_server_alone(cache: Any, cut: Callable[[], None], proxy: FaultProxy) -> None:
