@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from django_upstash.local import LocalServer
+from tests.admin import axe
 from tests.admin.site import PASSWORD, USER
 from tests.servers import Server
 
@@ -124,3 +125,13 @@ class Visit:
         self.page.goto(f"{self.site}/admin/django_upstash/ratelimitcounter/?alias={alias}{query}")
         self.page.wait_for_selector(".upstash")
         return self.page
+
+
+def is_well_made(page: Any) -> None:
+    """Check that nothing sticks out, and that axe-core finds no serious violation."""
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    try:
+        found = axe.serious_violations(page, "#content")
+    except axe.AxeMissing as error:
+        missing(str(error))
+    assert found == []

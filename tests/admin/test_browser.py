@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,10 +15,10 @@ import pytest
 
 from django_upstash.local import LocalServer
 from django_upstash.ratelimit import RateLimiter
-from tests.admin import axe
-from tests.admin.browsing import Visit, missing, running_browser, running_site
+from tests.admin.browsing import Visit, is_well_made, running_site
+from tests.admin.conftest import MakeVisit
 from tests.admin.site_limiters import POLICIES
-from tests.servers import Server, start_valkey
+from tests.servers import start_valkey
 
 pytestmark = pytest.mark.slow
 
@@ -236,16 +236,6 @@ def test_looks__fit_and_are_accessible(visit: MakeVisit, here: RateLimiter, alia
 
 
 DO_UNBLOCK = "form[action$='/do/unblock/']"
-
-
-def is_well_made(page: Any) -> None:
-    """Check that nothing sticks out, and that axe-core finds no serious violation."""
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    try:
-        found = axe.serious_violations(page, "#content")
-    except axe.AxeMissing as error:
-        missing(str(error))
-    assert found == []
 
 
 def test_server_that_dies__is_a_message_until_it_is_back(browser: Any, tmp_path: Path) -> None:
