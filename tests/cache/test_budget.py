@@ -157,7 +157,7 @@ def test_old_server__set_many_is_one_pipeline(old_cache: Any, old_server: Server
     assert (old_cache.connection.meter.requests - requests, counted.commands) == (1, len(VALUES))
     assert counted.by_command == {"set": len(VALUES)}
     assert old_cache.get_many(VALUES) == VALUES
-    assert old_cache.ttl("k1") in (49, 50)
+    assert old_cache.ttl("k1") in range(41, 51)
 
 
 def test_old_server__unknown_command_is_tried_once(old_cache: Any, old_server: Server) -> None:

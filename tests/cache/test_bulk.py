@@ -99,7 +99,7 @@ def test_touch_many(open_cache: OpenCache, tags: bool) -> None:
     assert cache.touch_many(["key1"], None) == 1
     assert (cache.ttl("key1"), cache.ttl("key3") is None) == (None, False)
     assert cache.touch_many(["key1"]) == 1
-    assert cache.ttl("key1") in (299, 300)
+    assert cache.ttl("key1") in range(291, 301)
     assert cache.touch_many(["key1", "none"], 0) == 1
     assert cache.get("key1") is None
 

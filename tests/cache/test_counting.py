@@ -108,4 +108,4 @@ def test_incr_version__moves_the_value(cache: Any, value: Any) -> None:
     assert cache.get("a", "default", version=3) == value
     assert cache.decr_version("a", 2, version=3) == 1
     assert cache.get("a", "default") == value
-    assert cache.ttl("a") in (99, 100)
+    assert cache.ttl("a") in range(91, 101)

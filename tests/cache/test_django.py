@@ -176,7 +176,7 @@ def test_get_or_set(cache: Any) -> None:
     assert cache.get_or_set("n", None) is None
     assert cache.get("n", "default") is None
     assert cache.get_or_set("t", "x", 100) == "x"
-    assert cache.ttl("t") in (99, 100)
+    assert cache.ttl("t") in range(91, 101)
     assert cache.get_or_set("a", 1979, version=2) == 1979
     assert cache.get("a") == 42
 

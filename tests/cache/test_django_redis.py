@@ -50,7 +50,7 @@ def test_incr__ignoring_the_key_check(cache: Any) -> None:
 
 def test_ttl(cache: Any) -> None:
     cache.set("a", 1, 10)
-    assert cache.ttl("a") in (9, 10)
+    assert cache.ttl("a") in range(1, 11)
     assert 9000 < cache.pttl("a") <= 10000
     cache.set("a", 1, None)
     assert (cache.ttl("a"), cache.pttl("a")) == (None, None)
@@ -88,10 +88,10 @@ def test_expire(cache: Any, method: str, argument: Any) -> None:
 def test_expire__default_timeout(cache: Any) -> None:
     cache.set("a", 1, None)
     assert cache.expire("a") is True
-    assert cache.ttl("a") in (299, 300)
+    assert cache.ttl("a") in range(291, 301)
     cache.persist("a")
     assert cache.pexpire("a") is True
-    assert cache.ttl("a") in (299, 300)
+    assert cache.ttl("a") in range(291, 301)
 
 
 @pytest.mark.parametrize("method", ["expire", "pexpire", "expire_at", "pexpire_at"])
@@ -176,7 +176,7 @@ def test_cache_key__is_taken_as_it_is(cache: Any, value: Any) -> None:
         assert cache.incr_version(key, version=3) == 4
         assert cache.get("a:b", version=4) == value
         assert cache.decr_version("a:b", version=4) == 3
-        assert cache.ttl(key) in (299, 300)
+        assert cache.ttl(key) in range(291, 301)
         assert cache.delete(key) is True
 
 
@@ -196,7 +196,7 @@ def test_client_argument__runs_there(cache: Any, bystander: redis.Redis) -> None
     assert cache.set_many({"c": 1, "d": "D"}, client=bystander) == []
     assert cache.has_key("d", None, bystander) is True
     assert cache.incr("n", client=bystander) == 2
-    assert cache.ttl("b", client=bystander) == 10
+    assert 5 < cache.ttl("b", client=bystander) <= 10
     assert cache.touch("b", None, client=bystander) is True
     assert cache.ttl("b", client=bystander) is None
     assert sorted(cache.keys("*", client=bystander)) == ["a", "b", "c", "d", "n"]

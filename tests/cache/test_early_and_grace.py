@@ -88,7 +88,7 @@ def test_early__computes_again_in_the_caller(cache: Any) -> None:
     assert cache.get_or_set("k", slowly("second"), timeout=50, early=1) == "first"
     assert cache.get_or_set("k", slowly("third"), timeout=50, early=EAGER) == "third"
     assert cache.get("k") == "third"
-    assert cache.ttl("k") in (49, 50)
+    assert cache.ttl("k") in range(41, 51)
 
 
 def test_early__of_values_that_do_not_expire(cache: Any) -> None:

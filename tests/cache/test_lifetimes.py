@@ -47,18 +47,18 @@ def test_expiry__default_timeout(open_cache: OpenCache) -> None:
     cache.set("a", 1)
     cache.add("b", 1)
     cache.set_many({"c": 1})
-    assert [cache.ttl(key) for key in "abc"] == [300, 300, 300]
+    assert {cache.ttl(key) for key in "abc"} <= {*range(295, 301)}  # a loaded machine takes its time
     assert cache.touch("a", 10) is True
-    assert cache.ttl("a") in (9, 10)
+    assert 5 < cache.ttl("a") <= 10
     assert cache.touch("a") is True
-    assert cache.ttl("a") in (299, 300)
+    assert 295 <= cache.ttl("a") <= 300
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 60])
 def test_expiry__default_timeout_of_the_cache(open_cache: OpenCache, timeout: int | None) -> None:
     cache = open_cache(TIMEOUT=timeout)
     cache.set("a", 1)
-    assert cache.ttl("a") == timeout
+    assert cache.ttl("a") in ([*range(55, 61)] if timeout else [timeout])
 
 
 def test_expiry__none_is_forever(cache: Any) -> None:

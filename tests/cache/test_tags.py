@@ -65,7 +65,7 @@ def test_valid__is_there(cache: Any, tag: Callable[[Any], None]) -> None:
     assert cache.set("k", "other", nx=True) is False
     assert cache.incr("k") == 6
     assert cache.touch("k", 50) is True
-    assert cache.ttl("k") in (49, 50)
+    assert cache.ttl("k") in range(41, 51)
     assert cache.touch("k", None) is True
     assert cache.ttl("k") is None
     assert cache.expire("k", 60) is True
@@ -145,7 +145,7 @@ def test_incr__begins_where_the_value_is_invalidated(cache: Any) -> None:
 def test_incr__keeps_the_tags(cache: Any) -> None:
     cache.set("n", 5, 50, tags=["news"])
     assert cache.incr("n") == 6
-    assert cache.ttl("n") in (49, 50)
+    assert cache.ttl("n") in range(41, 51)
     cache.invalidate_tags("news")
     assert cache.get("n") is None
 

@@ -21,7 +21,7 @@ def test_root__command_in_the_body(client: Client) -> None:
     assert (answer.status, answer.body) == (200, b'{"result":"OK"}')
     assert answer.headers["Content-Type"] == "application/json"
     assert client.command("GET", "key").result == "value"
-    assert client.command("TTL", "key").result == 100
+    assert 0 < client.command("TTL", "key").result <= 100
 
 
 def test_root__shapes_of_replies(client: Client) -> None:
@@ -81,7 +81,7 @@ def test_path__command_and_arguments(client: Client) -> None:
 def test_path__body_then_parameters(client: Client) -> None:
     assert client.post("/set/key?EX=100&NX", EVERY_BYTE).result == "OK"
 
-    assert client.command("TTL", "key").result == 100
+    assert 0 < client.command("TTL", "key").result <= 100
     assert base64.b64decode(client.command("GET", "key", Upstash_Encoding="base64").result) == EVERY_BYTE
     assert client.post("/set/key?NX", b"again").result is None
 
@@ -278,7 +278,7 @@ def test_token__without_bearer(client: Client) -> None:
 def test_token__in_the_query_goes_before_the_header(client: Client) -> None:
     assert client.post(f"/set/key/value?_token={client.server.token}&EX=9", token="wrong").result == "OK"
 
-    assert client.command("TTL", "key").result == 9
+    assert 0 < client.command("TTL", "key").result <= 9
     assert client.get("/ping?_token=wrong").status == 401
 
 

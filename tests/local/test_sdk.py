@@ -28,7 +28,7 @@ def sdk(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[upstas
 def test_sync(sdk: upstash_redis.Redis) -> None:
     assert sdk.execute(["SET", "name", "välue", "EX", 100]) is True
     assert sdk.get("name") == "välue"
-    assert sdk.ttl("name") == 100
+    assert 90 < sdk.ttl("name") <= 100
     assert sdk.get("missing") is None
     assert sdk.hset("hash", values={"a": "1", "b": "2"}) == 2
     assert sdk.hgetall("hash") == {"a": "1", "b": "2"}
