@@ -135,7 +135,7 @@ def sessions_from_env(environ: Environment = os.environ, **entry: Any) -> dict[s
 
 
 def idempotency_from_env(environ: Environment = os.environ, **entry: Any) -> dict[str, Any]:
-    """Return ``UPSTASH_IDEMPOTENCY`` for ``settings.py``: ``entry``, and the keys of ``TOKEN_ENCRYPTION_KEY`` if set."""
+    """Return ``UPSTASH_IDEMPOTENCY`` for ``settings.py``: ``entry``, and ``TOKEN_ENCRYPTION_KEY``'s keys if set."""
     keys = EnvironmentSettings.from_env(environ).token_encryption_keys
     return {"ENCRYPTION_KEYS": list(keys), **entry} if keys else entry
 

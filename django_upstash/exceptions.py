@@ -11,7 +11,7 @@ Every error this package raises, all of them also redis-py's own.
     │   ├── SessionUnavailableError a session that could not be read in this request, and so cannot be saved either
     │   └── ProtocolError           the answer was not Redis': HTML, truncated, empty
     ├── TimeoutError                no answer within the timeout; whether the commands ran is unknown
-    ├── ReservationLostError        an idempotency key or a job whose reservation has ended, and that may be another's by now
+    ├── ReservationLostError        an idempotency key or a job that was not finished in time, and may be another's
     ├── LockNotAcquired             somebody else held the lock for as long as the caller would wait
     ├── LockLost                    the lock was somebody else's, or nobody's, before its holder had finished
     ├── CircuitOpen                 a breaker refused a call, for what it guards has failed a moment ago

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.test import AsyncClient, Client
 
-from django_upstash.effects import Method
 from django_upstash.sessions import SessionStore, sessions_for
 from django_upstash.sessions.moving import OldEngine
 from tests.sessions.conftest import Open
@@ -102,13 +101,13 @@ class Interrupted(SessionStore):
         outcome, place = None, 0
         while True:
             try:
-                call = flow.send(outcome)
+                effect = flow.send(outcome)
             except StopIteration as done:
                 return done.value
             if place == self.step:
                 type(self).interruption()
             place += 1
-            outcome = yield call
+            outcome = yield effect
 
     def load(self) -> dict[str, Any]:
         from django_upstash.effects import drive
