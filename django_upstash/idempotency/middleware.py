@@ -51,7 +51,8 @@ class IdempotencyMiddleware:
             response: HttpResponseBase = await self.get_response(request)
         except CancelledError:  # the client has gone; all other errors are responses by now
             attempt = vars(request).pop(_ATTEMPT, None)
-            if attempt is not None:
+            # A view in a thread goes on, and nobody else is to begin meanwhile.
+            if attempt is not None and iscoroutinefunction(request.resolver_match.func):  # type: ignore[union-attr]
                 await attempt.aabandon()
             raise
         attempt = vars(request).pop(_ATTEMPT, None)

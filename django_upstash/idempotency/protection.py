@@ -59,6 +59,8 @@ class Protection:
         for name, known in (("on_failure", ("open", "closed")), ("store", tuple(_HIGHEST_STORED))):
             if getattr(self, name) not in (None, *known):
                 raise ValueError(f"{name} must be {' or '.join(map(repr, known))}.")
+        if isinstance(self.methods, str):
+            raise ValueError(f"methods must be a list of methods, such as [{self.methods!r}].")
         self.make_store(None)
 
     def enter(self, request: Any) -> Attempt | HttpResponseBase | None:

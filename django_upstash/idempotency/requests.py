@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
+from io import BytesIO
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
@@ -29,15 +30,20 @@ def principal(request: Any, user: Any) -> str:
     Return who sends a request: the user, by class and primary key.
 
     Somebody who is not logged in is known by credentials and session cookie, and without these is one with all others.
+    So is a user without a primary key, by what it calls itself too.
     """
+    who = ""
     if user is not None and getattr(user, "is_authenticated", False):
         meta = getattr(user, "_meta", None)
         kind = type(user).__qualname__ if meta is None else meta.label_lower
-        return f"user:{kind}:{getattr(user, 'pk', user)}"
+        pk = getattr(user, "pk", None)
+        if pk is not None:
+            return f"user:{kind}:{pk}"
+        who = f"{kind}:{user}:"
     plain = django_request(request)
     shown = [plain.META.get(name, "") for name in _CREDENTIALS]
     shown.append(str(getattr(request, "auth", None) or ""))  # of Django REST framework
-    return "client:" + _digest(*shown, plain.COOKIES.get(conf.session_cookie().name, ""))
+    return f"client:{who}" + _digest(*shown, plain.COOKIES.get(conf.session_cookie().name, ""))
 
 
 def scope(request: Any, who: str, key: str) -> str:
@@ -59,7 +65,8 @@ def payload(request: Any) -> bytes:
 
 def _body(request: Any, plain: HttpRequest) -> bytes:
     if plain.content_type == "multipart/form-data":
-        return canonical_json([*_fields(plain), *_files(plain)])
+        fields, files = _form(request, plain)
+        return canonical_json([*_fields(fields), *_files(files)])
     try:
         return plain.body
     except RawPostDataException:
@@ -68,12 +75,21 @@ def _body(request: Any, plain: HttpRequest) -> bytes:
         return canonical_json(_plain(request.data))  # what a parser of Django REST framework has read from the stream
 
 
-def _fields(plain: HttpRequest) -> list[Any]:
-    return [[name, values] for name, values in sorted(plain.POST.lists())]
+def _form(request: Any, plain: HttpRequest) -> tuple[Any, Any]:
+    """Return fields and files. Django reads forms of POST only, and says of others that they have none."""
+    if plain.method == "POST":
+        return plain.POST, plain.FILES
+    if request is not plain:
+        return request.POST, request.FILES
+    parsed: tuple[Any, Any] = plain.parse_file_upload(plain.META, BytesIO(plain.body))
+    return parsed
 
 
-def _files(plain: HttpRequest) -> Iterator[Any]:
-    uploads: Any = plain.FILES
+def _fields(fields: Any) -> list[Any]:
+    return [[name, values] for name, values in sorted(fields.lists())]
+
+
+def _files(uploads: Any) -> Iterator[Any]:
     for name, files in sorted(uploads.lists()):
         for file in files:
             yield [name, file.name, file.content_type, _file_digest(file)]

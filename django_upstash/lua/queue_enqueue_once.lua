@@ -1,5 +1,5 @@
--- Puts jobs into KEYS[1], ready, or KEYS[2], delayed, and wakes a waiting worker by KEYS[3]; each only where its own
--- key, KEYS[4] and on, is new. That key is then kept for ARGV[1] milliseconds.
+-- Puts jobs into KEYS[1], ready, or KEYS[2], delayed, and wakes as many waiting workers by KEYS[3]; each only where its
+-- own key, KEYS[4] and on, is new. That key is then kept for ARGV[1] milliseconds.
 -- From ARGV[2] on come the value of that key, the place (1 or 2), the score and the job of each. A call that is
 -- repeated finds its own value, which is nobody else's, and answers as it did before.
 -- Returns 1 for each job that this call has put there, and 0 for those that were there before.
@@ -19,7 +19,11 @@ for number = 1, 2 do
     redis.call('ZADD', KEYS[number], 'NX', unpack(placed[number]))
   end
 end
-if #placed[1] + #placed[2] > 0 then
-  redis.call('ZADD', KEYS[3], 0, '1')
+local wakes = {}
+for number = 1, math.min((#placed[1] + #placed[2]) / 2, 50) do
+  wakes[2 * number - 1], wakes[2 * number] = '0', tostring(number)
+end
+if #wakes > 0 then
+  redis.call('ZADD', KEYS[3], unpack(wakes))
 end
 return answers

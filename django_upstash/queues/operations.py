@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django_upstash import scripts
 from django_upstash.capabilities import Capabilities
 from django_upstash.operations import Command, Operation, Reply, checked, only
-from django_upstash.queues.jobs import PRIORITY_WIDTH, Job, Record
+from django_upstash.queues.jobs import NOBODY, PRIORITY_WIDTH, Job, Record
 from django_upstash.queues.keys import QueueKeys
 
 # So many waiting jobs are looked at to tell those in flight, which are due before most delayed ones.
@@ -123,10 +123,21 @@ def acknowledge(keys: QueueKeys, job: Job) -> Operation[bool]:
 
 
 def finish(
-    capabilities: Capabilities, keys: QueueKeys, job: Job, key: str, text: str, milliseconds: int
+    capabilities: Capabilities,
+    keys: QueueKeys,
+    job: Job,
+    key: str,
+    text: str,
+    milliseconds: int,
+    again_at: int | None = None,
 ) -> Operation[bool]:
-    """Remove a job that is done and store its result, both or neither; tell whether the reservation still held."""
-    arguments = (job.line, text, str(milliseconds))
+    """
+    Remove a job that is done and store its result, both or neither; tell whether the reservation still held.
+
+    With ``again_at`` the job is not done, and due again then.
+    """
+    again = () if again_at is None else (str(again_at), job.record._replace(note=NOBODY).line)
+    arguments = (job.line, text, str(milliseconds), *again)
     return scripts.load("queue_finish").operation(capabilities, (keys.waiting, key), arguments, _is_one)
 
 

@@ -38,7 +38,7 @@ class Queue:
 
     A reserved job is hidden for ``visibility`` seconds; whoever has neither acknowledged nor extended it by then loses
     it to the next who asks. A job that ``max_attempts`` reservations did not finish becomes a dead letter. ``backoff``
-    says how long ``retry`` delays, ``ttl`` after how many seconds a job that nobody took is dropped (None: never), and
+    says how long ``retry`` delays, ``ttl`` after how many seconds a job that nobody holds is dropped (None: never), and
     ``remember`` for how many seconds ids given by the caller are not enqueued again. All of that is in the hands of
     the one who uses it: workers and producers may have objects that differ.
 
@@ -232,7 +232,11 @@ class Queue:
         return then(found, lambda lines: jobs(lines, self.name, self.codec))
 
     def _requeue(self, letters: Job | Iterable[Job]) -> Operation[int]:
-        """Make dead letters ready again, their attempts uncounted; return how many still were dead letters."""
+        """
+        Make dead letters ready again, their attempts uncounted; return how many still were dead letters.
+
+        They expire no more: their time may be over long since.
+        """
         chosen = [letters] if isinstance(letters, Job) else list(letters)
 
         def build(now: int) -> Operation[int]:
@@ -303,7 +307,8 @@ class Queue:
     def _requeuing(self, letters: list[Job], now: int, moved: int) -> Operation[int]:
         chosen, others = letters[:_MOVED_AT_ONCE], letters[_MOVED_AT_ONCE:]
         moves = [
-            Move(job.line, job.record.score(now), job.record._replace(attempts=0, note=NOBODY).line) for job in chosen
+            Move(job.line, job.record.score(now), job.record._replace(attempts=0, expires=0, note=NOBODY).line)
+            for job in chosen
         ]
         moving = self._moving(self.keys.dead, self.keys.ready, moves, self.keys.wake)
         return then(moving, lambda n: self._requeuing(others, now, moved + n) if others else moved + n)

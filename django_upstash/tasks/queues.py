@@ -60,6 +60,16 @@ class TaskQueue(Queue):
         capabilities, key = self.connection.capabilities, result_key(self.settings, result.id)
         return operations.finish(capabilities, self.keys, job, key, records.encoded(result), self._result_ttl)
 
+    def retrying(self, job: Job, result: TaskResult[Any, Any]) -> Operation[bool]:
+        """Store a result and let its job wait for another attempt; tell whether the reservation still held."""
+        capabilities, key = self.connection.capabilities, result_key(self.settings, result.id)
+        text, wait = records.encoded(result), milliseconds("delay", self.backoff.seconds(job.attempts))
+
+        def build(now: int) -> Operation[bool]:
+            return operations.finish(capabilities, self.keys, job, key, text, self._result_ttl, now + wait)
+
+        return self.clock.timed(build)
+
     def exhausted(self, spent: list[Job]) -> Operation[Any]:
         """Let the results of tasks that no worker survived say so."""
         text = f"No worker survived running this task, {self.max_attempts} times."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -59,6 +60,9 @@ class Runner:
         except (TaskException, LookupError, TypeError, ValueError) as error:
             self._postpone(queue, job, error)
             return None
+        if queue.clock.now() >= job.deadline:
+            # This process stood still meanwhile: what another has stored since is not to be overwritten.
+            raise ReservationLostError(f"The reservation of task {job.id} ended before it was begun.")
         self._start(queue, result)
         return result
 
@@ -87,7 +91,7 @@ class Runner:
 
     def _perform(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any]) -> None:
         try:
-            value = normalize_json(_call(result))
+            value = _storable(_call(result))
         except BaseException as error:
             # sys.exit() in a task, too, is its own end and not the worker's.
             result.errors.append(records.traceback_error(error, "".join(format_exception(error))))
@@ -102,8 +106,8 @@ class Runner:
     def _retry(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any]) -> None:
         records.change(result, status=TaskResultStatus.READY)
         logger.warning("Task id=%s path=%s failed and is retried.", job.id, result.task.module_path, exc_info=True)
-        self._persist(queue, lambda: queue.connection.run(queue.storing(result)))
-        self._persist(queue, lambda: queue.retry(job))
+        if not self._persist(queue, lambda: queue.connection.run(queue.retrying(job, result))):
+            logger.warning("Task id=%s took longer than its reservation: its result is another's.", job.id)
 
     def _finish(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any], status: TaskResultStatus) -> None:
         records.change(result, status=status, finished_at=timezone.now())
@@ -126,6 +130,13 @@ class Runner:
                     raise
                 logger.warning("The result of a task cannot be stored yet: %s", error)
                 time.sleep(wait)
+
+
+def _storable(value: Any) -> Any:
+    """Return what a result keeps of a value; raise ``TypeError`` or ``ValueError`` for what JSON cannot say."""
+    found = normalize_json(value)
+    json.dumps(found, allow_nan=False)  # which Django lets pass, and storing would refuse
+    return found
 
 
 def _call(result: TaskResult[Any, Any]) -> Any:

@@ -103,7 +103,12 @@ class Worker:
         for queue in self._queues:
             if free == len(found) or self._bell.stopped.is_set():
                 break
-            jobs, due_in = queue.try_reserve(min(free - len(found), MOST_RESERVED))
+            try:
+                jobs, due_in = queue.try_reserve(min(free - len(found), MOST_RESERVED))
+            except UpstashError:
+                if not found:
+                    raise
+                break  # what is reserved is run first
             found += [(queue, job) for job in jobs]
             if due_in is not None:
                 dues.append(due_in)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
+from django.test.client import encode_multipart
 
 from tests.idempotency import site as pages
 from tests.idempotency.conftest import post, problem
@@ -59,6 +61,17 @@ def test_payload__of_a_form(site: Configure) -> None:
     headers = {"Idempotency-Key": '"k"', "X-Token-Of": "ann"}
     statuses = [Client().post("/api/orders/", data, headers=headers).status_code for data in ({"a": 1}, {"a": 1}, {})]
     assert (statuses, len(executed)) == ([201, 201, 422], 1)
+
+
+@native
+def test_payload__of_a_form_that_is_no_post(site: Configure) -> None:
+    headers = {"Idempotency-Key": '"k"', "X-Token-Of": "ann"}
+
+    def send(amount: int, boundary: str) -> Any:
+        data, kind = encode_multipart(boundary, {"amount": amount}), f"multipart/form-data; boundary={boundary}"
+        return Client().patch("/api/orders/", data, content_type=kind, headers=headers)
+
+    assert [send(*given).status_code for given in ((1, "a"), (1, "b"), (2, "a"))] == [405, 405, 422]
 
 
 @native

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 from django.test import AsyncClient
 
 from django_upstash.connections import connections
@@ -137,6 +139,37 @@ def test_client_that_goes_away__gives_the_key_back(site: Configure, settings: An
 
     for path in ("/decorated/", "/plain/"):
         assert asyncio.run(leave(path)) == 201
+
+
+def test_client_that_goes_away__leaves_the_key_to_a_view_in_a_thread(
+    behind_middleware: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def execute(request: Any) -> HttpResponse:
+        executed.append(request.path)
+        ended.wait(10)
+        return HttpResponse(status=201)
+
+    monkeypatch.setattr(pages, "execute", execute)
+
+    async def leave() -> Any:
+        client = AsyncClient()
+        sent: dict[str, Any] = {"data": b"{}", "content_type": "application/json"}
+        headers = {"Idempotency-Key": '"k"'}
+        request = asyncio.ensure_future(client.post("/plain/", **sent, headers=headers))
+        while not executed:
+            await asyncio.sleep(0.01)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        try:
+            return await AsyncClient().post("/plain/", **sent, headers=headers)
+        finally:
+            ended.set()
+
+    assert problem(asyncio.run(leave())) == (409, "idempotency_key_in_progress")
+    assert len(executed) == 1
 
 
 def test_lost_replies__are_no_strangers(site: Configure, valkey: Server, settings: Any) -> None:

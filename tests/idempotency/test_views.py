@@ -16,8 +16,9 @@ from django.views import View
 from rest_framework.views import APIView
 
 from django_upstash.idempotency import Protection, idempotent
+from django_upstash.idempotency.requests import principal
 from tests.idempotency.conftest import MIDDLEWARE, post, problem
-from tests.idempotency.site import execute, executed, plain
+from tests.idempotency.site import User, execute, executed, plain
 from tests.servers import Server
 
 pytestmark = pytest.mark.matrix
@@ -82,6 +83,29 @@ def test_payload__of_a_form_with_files_is_its_content(protected: Configure, path
 
     assert [send(b"x", "one"), send(b"x", "two"), send(b"y", "one")] == [201, 201, 422]
     assert executed == [path]
+
+
+@native
+@one_path
+def test_payload__of_a_form_that_is_no_post(protected: Configure, path: str) -> None:
+    def send(content: bytes, boundary: str) -> int:
+        data = encode_multipart(boundary, {"a": "1", "file": SimpleUploadedFile("order.csv", content)})
+        kind = f"multipart/form-data; boundary={boundary}"
+        return Client().patch(path, data, content_type=kind, headers={"Idempotency-Key": '"k"'}).status_code
+
+    assert [send(b"x", "one"), send(b"x", "two"), send(b"y", "one")] == [201, 201, 422]
+    assert executed == [path]
+
+
+def test_principal__of_users_without_a_primary_key() -> None:
+    def who(name: str, token: str) -> str:
+        request = RequestFactory().post("/", headers={"Authorization": token})
+        user = User(None)
+        user.__class__ = type("Named", (User,), {"__str__": lambda self: name})
+        return principal(request, user)
+
+    assert who("ann", "1") == who("ann", "1")
+    assert len({who("ann", "1"), who("ann", "2"), who("bob", "1")}) == 3
 
 
 @paths
@@ -261,6 +285,8 @@ def test_idempotent__says_what_makes_no_sense(site: Configure) -> None:
 
     with pytest.raises(ValueError, match="on_failure must be 'open' or 'closed'"):
         idempotent(on_failure="ajar")
+    with pytest.raises(ValueError, match="methods must be a list of methods"):
+        idempotent(methods="POST")
     with pytest.raises(ValueError, match="ttl must be seconds"):
         Protection(ttl=-1)
 

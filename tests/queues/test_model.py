@@ -41,6 +41,7 @@ class Modelled:
     since: int
     state: str
     attempts: int = 0
+    taken: int = 0  # how often, which a requeue does not forget
 
 
 @dataclass
@@ -51,20 +52,21 @@ class Model:
     def enqueue(self, number: int, priority: int, delay: int) -> None:
         self.jobs.append(Modelled(number, priority, self.now + delay, "delayed" if delay else "ready"))
 
-    def reserve(self, n: int) -> list[tuple[int, int]]:
+    def reserve(self, n: int) -> list[Modelled]:
         for job in self.jobs:
             if job.state in ("delayed", "flight") and job.since <= self.now:
                 job.state = "ready"
         ready = sorted(self.of("ready"), key=lambda job: (-job.priority, job.since, job.number))[:n]
         for job in ready:
             job.attempts += 1
+            job.taken += 1
             job.state, job.since = "flight", self.now + VISIBILITY
             if job.attempts > MAX_ATTEMPTS:
                 job.state, job.attempts = "dead", MAX_ATTEMPTS
-        return [(job.number, job.attempts) for job in ready if job.state == "flight"]
+        return [job for job in ready if job.state == "flight"]
 
-    def held(self, number: int, attempts: int) -> Modelled | None:
-        return next((job for job in self.of("flight") if (job.number, job.attempts) == (number, attempts)), None)
+    def held(self, number: int, taken: int) -> Modelled | None:
+        return next((job for job in self.of("flight") if (job.number, job.taken) == (number, taken)), None)
 
     def retry(self, job: Modelled, delay: int) -> None:
         job.state, job.since = "delayed" if delay else "ready", self.now + delay
@@ -98,7 +100,7 @@ class Run:
         name = f"model {next(_names)}"
         options: dict[str, Any] = {"visibility": VISIBILITY, "max_attempts": MAX_ATTEMPTS}
         self.queues = [Queue(name + alias, alias=alias, **options) for alias in ("native", "rest")]
-        self.held: list[list[Any]] = []  # the same job as each queue has handed it out
+        self.held: list[tuple[int, tuple[Any, ...]]] = []  # how often taken, and the job as each queue handed it out
         self.number = itertools.count()
 
     def turn(self, seconds: int) -> None:
@@ -115,8 +117,8 @@ class Run:
         expected = self.model.reserve(n)
         found = [queue.reserve(n) for queue in self.queues]
         for jobs in found:
-            assert [(job.payload, job.attempts) for job in jobs] == expected
-        self.held += map(list, zip(*found, strict=True))
+            assert [(job.payload, job.attempts) for job in jobs] == [(job.number, job.attempts) for job in expected]
+        self.held += zip([job.taken for job in expected], zip(*found, strict=True), strict=True)
 
     def requeue(self) -> None:
         dead = self.model.of("dead")
@@ -130,8 +132,8 @@ class Run:
     def change(self, name: str, place: int, *delay: int) -> None:
         if not self.held:
             return
-        jobs = self.held[place % len(self.held)]
-        modelled = self.model.held(jobs[0].payload, jobs[0].attempts)
+        taken, jobs = self.held[place % len(self.held)]
+        modelled = self.model.held(jobs[0].payload, taken)
         for queue, job in zip(self.queues, jobs, strict=True):
             call = getattr(queue, name)
             if modelled is not None:

@@ -92,6 +92,15 @@ def test_ttl__drops_what_nobody_took(open_queue: MakeQueue, turn_clock: Turn) ->
     assert queue.stats()[:4] == (0, 0, 0, 0)
 
 
+def test_ttl__does_not_drop_what_was_requeued(open_queue: MakeQueue, turn_clock: Turn) -> None:
+    queue = open_queue()
+    queue.enqueue("letter", ttl=10)
+    queue.bury(*queue.reserve())
+    turn_clock(11)
+    assert queue.requeue(queue.dead_letters()) == 1
+    assert payloads(queue.reserve()) == ["letter"]
+
+
 def test_reservation__ends_and_the_job_returns(open_queue: MakeQueue, turn_clock: Turn) -> None:
     queue = open_queue(visibility=30)
     queue.enqueue("work")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from django_upstash.queues import Queue, waiting
+from django_upstash.queues import Message, Queue, waiting
 from django_upstash.queues.waiting import Patience
 from tests.queues.conftest import Counting, MakeQueue
 from tests.servers import Server
@@ -46,6 +46,26 @@ def test_reserve__is_woken_natively_by_any_route(make_queue: MakeQueue, valkey: 
         futures = [pool.submit(queue.reserve, 1, LONG) for _ in range(2)]
         until_blocked(valkey, 2)
         Queue("mail", alias="rest").enqueue_many(["one", "two"])
+        found = sorted(job.payload for future in futures for job in future.result(TOO_LONG))
+    assert found == ["one", "two"]
+
+
+@pytest.mark.parametrize("route", ["native"], indirect=True)
+@pytest.mark.parametrize("is_requeued", [False, True])
+def test_reserve__as_many_are_woken_as_there_are_jobs(make_queue: MakeQueue, valkey: Server, is_requeued: bool) -> None:
+    queue = make_queue()
+    if is_requeued:
+        queue.enqueue_many(["one", "two"])
+        for job in queue.reserve(2):
+            queue.bury(job)
+    valkey.call("DEL", queue.keys.wake)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(queue.reserve, 1, LONG) for _ in range(2)]
+        until_blocked(valkey, 2)
+        if is_requeued:
+            queue.requeue(queue.dead_letters())
+        else:
+            queue.enqueue_many([Message("one", id="1"), Message("two", id="2")])
         found = sorted(job.payload for future in futures for job in future.result(TOO_LONG))
     assert found == ["one", "two"]
 

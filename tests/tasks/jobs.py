@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.tasks import TaskContext, task
 
 from django_upstash.connections import connections
+
+meanwhile: list[Callable[[], None]] = []
+
+
+@task
+def overtaken() -> str:
+    """Fail where another attempt was made meanwhile."""
+    if meanwhile:
+        meanwhile.pop()()
+        raise RuntimeError("too late")
+    return "done"
 
 
 @task
@@ -36,6 +48,11 @@ def attempt(context: TaskContext[Any, Any]) -> int:
 @task
 def leave() -> None:
     raise SystemExit(3)
+
+
+@task
+def endless() -> float:
+    return float("inf")
 
 
 @task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from django.utils import timezone
 
 from django_upstash.exceptions import ConnectionError, DataError
 from django_upstash.tasks.queues import WorkerDied, result_key
+from django_upstash.tasks.running import Runner
 from tests.servers import Server
 from tests.tasks import jobs
 
@@ -54,10 +56,15 @@ def test_task__awaited(backend: Any, work: Work) -> None:
 
 
 def test_failure__is_stored_with_its_traceback(backend: Any, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-    results: list[Any] = [jobs.fail.enqueue("no luck"), jobs.leave.enqueue(), jobs.unserialisable.enqueue()]
+    results: list[Any] = [
+        jobs.fail.enqueue("no luck"),
+        jobs.leave.enqueue(),
+        jobs.unserialisable.enqueue(),
+        jobs.endless.enqueue(),
+    ]
     with caplog.at_level(logging.CRITICAL, "django.tasks"):
         work(backend)
-    for result, kind in zip(results, (ValueError, SystemExit, TypeError), strict=True):
+    for result, kind in zip(results, (ValueError, SystemExit, TypeError, ValueError), strict=True):
         result.refresh()
         assert result.status == TaskResultStatus.FAILED
         assert result.errors[0].exception_class is kind
@@ -197,6 +204,30 @@ def test_exhausted_tasks__fail(configure: Callable[..., Any], work: Work) -> Non
     result.refresh()
     assert (job.id, result.status) == (result.id, TaskResultStatus.FAILED)
     assert result.errors[0].exception_class is WorkerDied
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_late_attempt__does_not_overwrite_a_result(
+    configure: Callable[..., Any], work: Work, caplog: pytest.LogCaptureFixture, is_begun: bool
+) -> None:
+    backend = configure(RETRIES=1, VISIBILITY=0.3, MAX_ATTEMPTS=999)
+    queue, result = backend.queue("default"), jobs.overtaken.enqueue()
+    (job,) = queue.reserve()
+
+    def run_elsewhere() -> None:
+        while not result.is_finished:
+            work(backend)
+            time.sleep(0.02)
+            result.refresh()
+
+    if is_begun:
+        jobs.meanwhile.append(run_elsewhere)
+    else:
+        run_elsewhere()
+    Runner(backend, "late").run(queue, job)
+    assert "took longer than its reservation" in caplog.text
+    result.refresh()
+    assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, "done")
 
 
 def test_server_away__raises(backend: Any, settings: Any, route: str) -> None:

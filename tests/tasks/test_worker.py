@@ -19,6 +19,9 @@ from django.core.management import CommandError, call_command
 from django.tasks import TaskResultStatus
 
 from django_upstash.connections import connections
+from django_upstash.exceptions import UpstashError
+from django_upstash.queues import Backoff
+from django_upstash.tasks import worker as workers
 from django_upstash.tasks.worker import Renewal, Running
 from tests.servers import Server, start_valkey
 from tests.tasks import jobs
@@ -146,6 +149,18 @@ def test_killed_worker__is_made_up_for(configure: Callable[..., Any], start: Sta
     assert noted(valkey, 3) == ["work begins", "work begins", "work ends"]
     found = until_finished(result)
     assert (found.status, found.attempts, len(set(found.worker_ids))) == (TaskResultStatus.SUCCESSFUL, 2, 2)
+
+
+def test_reserved_tasks__are_run_though_the_next_queue_fails(
+    backend: Any, work: Callable[..., None], valkey: Server, route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_BACKOFF", Backoff(first=0))
+    result = jobs.add.using(queue_name="urgent").enqueue(1)
+    connections[route].redis.set(backend.queue("default").keys.ready, "this is no queue")
+    with pytest.raises(UpstashError):
+        work(backend, concurrency=2)
+    result.refresh()
+    assert result.return_value == 1
 
 
 @pytest.mark.matrix
