@@ -148,10 +148,12 @@ class Circuit:
 
     def decide_alone(self, step: Step) -> Standing:
         """Take a step on this process's own record, for the server is away."""
-        now = int(self.clock() * 1000)
+        moment = self.clock()
+        now = int(moment * 1000)
         with self._lock:
             if self.state is State.FORCED_OPEN and step[0] != "force":
-                return Standing(State.FORCED_OPEN) if now < self._forced_until * 1000 else Standing()
+                left = self._forced_until - moment
+                return Standing(State.FORCED_OPEN, None if left == inf else left) if left > 0 else Standing()
             if step[0] in ("probe", "settle"):
                 step = (*step[:-1], "1")  # what the server had opened is held here now
             standing = self._record.decide(step, now)

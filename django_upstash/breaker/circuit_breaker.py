@@ -265,8 +265,12 @@ class CircuitBreaker:
         circuit = scene.circuit
         circuit.is_stale = False
         generation = circuit.generation
-        found: Standing | None = yield from asked(scene.link, operations.look(self.name))
-        circuit.is_stale = found is None
+        found: Standing | None = None
+        try:
+            found = yield from asked(scene.link, operations.look(self.name))
+        finally:
+            if found is None:  # the server is away, or the task was cancelled
+                circuit.is_stale = True
         for event in circuit.take(found, scene.options, generation, alone=False) if found else []:
             yield Tell(CircuitBreaker, event)
 

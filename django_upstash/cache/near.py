@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from django_upstash.cache.chains import known
@@ -269,18 +269,28 @@ def _remember(kept: OrderedDict[str, Any], key: str, value: Any, most: int) -> N
         kept.popitem(last=False)
 
 
+_MOST_UNUSED = 1000
+
+
 class _Tiers:
-    """The near tiers of a process, by connection and prefix."""
+    """
+    The near tiers of a process, by connection and prefix.
+
+    Those that a cache object uses are kept, and of the others the latest: each tenant has a prefix, and so a tier.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: weakref.WeakKeyDictionary[Connection, dict[str, NearTier]] = weakref.WeakKeyDictionary()
+        self._found: weakref.WeakKeyDictionary[Connection, MutableMapping[str, NearTier]] = weakref.WeakKeyDictionary()
+        self._latest: weakref.WeakKeyDictionary[Connection, OrderedDict[str, NearTier]] = weakref.WeakKeyDictionary()
 
     def of(self, connection: Connection, prefix: str, options: LocalOptions) -> NearTier:
         """Return the one that all cache objects with this connection and prefix share, as who came first wants it."""
         with self._lock:
-            by_prefix = self._found.setdefault(connection, {})
-            return by_prefix.get(prefix) or by_prefix.setdefault(prefix, NearTier(options))
+            by_prefix = self._found.setdefault(connection, weakref.WeakValueDictionary())
+            tier = by_prefix.get(prefix) or by_prefix.setdefault(prefix, NearTier(options))
+            _remember(self._latest.setdefault(connection, OrderedDict()), prefix, tier, _MOST_UNUSED)
+            return tier
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()

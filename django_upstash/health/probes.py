@@ -18,7 +18,7 @@ from typing import Any
 
 from django_upstash.conf import ConnectionSettings
 from django_upstash.connections import connections
-from django_upstash.exceptions import TimeoutError, UpstashError
+from django_upstash.exceptions import NoPermissionError, TimeoutError, UnknownCommandError, UpstashError
 from django_upstash.inspection.diagnosis import diagnose
 from django_upstash.inspection.examination import limited
 from django_upstash.inspection.server import read_info
@@ -111,6 +111,8 @@ class Probe:
 
 
 def _server(replies: list[Reply]) -> str:
+    if isinstance(replies[0], NoPermissionError | UnknownCommandError):
+        return ""  # it does not tell, and works
     return read_info(only(replies), 0).name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import isawaitable, iscoroutine
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ MAX_AGE = 1.0
 
 View = TypeVar("View", bound=Callable[..., Any])
 # Who is shown versions, times and causes: nobody, everybody, or whom the function says.
-Details = bool | Callable[[HttpRequest], bool]
+Details = bool | Callable[[HttpRequest], Any]
 
 
 def _probed(view: View) -> View:
@@ -53,7 +54,12 @@ def readiness(
     One command for each, which may take ``timeout`` seconds; who asks again within ``max_age`` seconds is told the
     same, and nothing is sent. ``details``, or what it says of the request, adds versions, times and causes.
     """
-    shown = _shows(details, request)
+    shown = details(request) if callable(details) else details
+    if isawaitable(shown):
+        if iscoroutine(shown):
+            shown.close()
+        raise TypeError("readiness() cannot await what its details return; use areadiness() instead.")
+    shown = bool(shown)
     probes = _probes(aliases, timeout, max_age, shown)
     until = monotonic() + timeout
     return _response({alias: probe.answer(until) for alias, probe in probes.items()}, shown)
@@ -67,15 +73,12 @@ async def areadiness(
     max_age: float = MAX_AGE,
     details: Details = False,
 ) -> HttpResponse:
-    """Do as ``readiness`` does, without a thread of those that views share."""
-    shown = _shows(details, request)
+    """Do as ``readiness`` does, without a thread of those that views share; ``details`` may be a coroutine function."""
+    shown = details(request) if callable(details) else details
+    shown = bool(await shown if isawaitable(shown) else shown)
     probes = _probes(aliases, timeout, max_age, shown)
     until = monotonic() + timeout
     return _response({alias: await probe.aanswer(until) for alias, probe in probes.items()}, shown)
-
-
-def _shows(details: Details, request: HttpRequest) -> bool:
-    return bool(details(request)) if callable(details) else details
 
 
 def _probes(aliases: Iterable[str] | None, timeout: float, max_age: float, details: bool) -> Mapping[str, Probe]:

@@ -53,7 +53,7 @@ class Lock:
         renew: bool = False,
         fencing: bool = False,
     ) -> None:
-        if not name:
+        if not (name and isinstance(name, str)):
             raise ValueError("A lock needs a name; give it one, such as that of what it protects.")
         check_encodable(name)
         self.name = name
@@ -255,13 +255,17 @@ class Lock:
     def _extending(self, holding: Holding, lease: float | None) -> Flow[Any]:
         seconds = self.lease if lease is None else _seconds("lease", lease, least=0.01)
         began = now()
+        # Before it is known whether a shorter lease has begun, for the answer may be lost.
+        before = holding.ends = min(holding.ends, began + seconds)
         extending = leases.extend(
             self._connection.capabilities, operations.key(self.name), holding.token, _milliseconds(seconds)
         )
         if not (yield Run(self._connection, extending)):
             holding.is_known_lost = True
             raise self._lost()
-        holding.ends = began + seconds
+        # Of two at a time, such as a renewal, nobody knows which one the server has done last.
+        is_alone = holding.ends == before
+        holding.ends = began + seconds if is_alone else min(holding.ends, began + seconds)
 
     def _releasing(self, holding: Holding) -> Flow[Any]:
         try:

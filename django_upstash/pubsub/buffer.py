@@ -30,7 +30,12 @@ class Buffer:
 
     def put(self, items: Iterable[Message | Gap]) -> None:
         with self._lock:
+            if self.has_ended:
+                return
             for item in items:
+                if isinstance(item, Gap) and self._items and isinstance(last := self._items[-1], Gap):
+                    self._items[-1] = last + item  # a server that comes and goes must not fill the buffer with gaps
+                    continue
                 self._items.append(item)
                 self._count(item, 1)
             while self._messages > self._most_messages or self._bytes > self._most_bytes:

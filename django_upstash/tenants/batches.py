@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from django_upstash.tenants.space import Space
 # For how long a batch whose answer was lost may be sent again and still count once.
 REMEMBERED_MS = 24 * 3600 * 1000
 MOST_EVENTS = 1000
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 logger = logging.getLogger("django_upstash.tenants")
 
 
@@ -55,7 +57,9 @@ def read(space: Space, tenant: str, period: str) -> Operation[dict[str, int]]:
 
     def parse(replies: list[Reply]) -> dict[str, int]:
         texts = [part.decode("utf-8", "replace") for part in only(replies)]
-        return {name: int(amount) for name, amount in zip(texts[::2], texts[1::2], strict=True)}
+        pairs = zip(texts[::2], texts[1::2], strict=True)
+        # What somebody else wrote there is passed over: it must not hide the others.
+        return {name: int(amount) for name, amount in pairs if _NUMBER.fullmatch(amount)}
 
     return Operation((("HGETALL", space.usage(tenant, period)),), parse)
 

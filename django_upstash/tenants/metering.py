@@ -94,11 +94,12 @@ class UsageMeter:
     def add(self, tenant: str, period: str, name: str, amount: int, id: str | None) -> None:
         """Count; where more would be held than the settings allow, say so in the log and count in ``dropped``."""
         with self._lock:
-            pile = self._piles.get((tenant, period)) or self._piles.setdefault((tenant, period), Pile())
+            pile = self._piles.get((tenant, period)) or Pile()
             digest = None if id is None else _digest(name, id)
             is_known = name in pile.counts if digest is None else digest in pile.events
             if not is_known and not self._has_room():
                 return
+            self._piles[tenant, period] = pile
             if not self._additions:
                 self._since = monotonic()
             self._additions += 1

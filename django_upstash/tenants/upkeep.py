@@ -22,7 +22,7 @@ from django_upstash.operations import Operation, Reply, checked
 from django_upstash.ratelimit.keys import PREFIX as LIMITS
 from django_upstash.sweeps import START, Kind, Page, Progress, Swept, page, removal
 from django_upstash.tenants import metering, snapshots
-from django_upstash.tenants.caches import cache_beginning, tenant_cache, tenant_keys
+from django_upstash.tenants.caches import cache_beginning, forget_near, shared_caches, tenant_cache, tenant_keys
 from django_upstash.tenants.space import space
 
 LIMIT = 100_000
@@ -72,7 +72,7 @@ def places(tenant: str, through: Through = _directly) -> list[Place]:
         own.append(Place("idempotency", connections[alias], Kind(f"{IDEMPOTENCY}:{encoded}:*")))
     own += [
         Place(f"cache:{alias}", tenant_cache(alias, tenant).connection, tenant_keys(alias, tenant))
-        for alias in conf.caches()
+        for alias in shared_caches()
     ]
     return [place._replace(connection=through(place.connection)) for place in own]
 
@@ -109,6 +109,7 @@ def erase(
         if most is not None and removed >= most:
             return Swept(removed, f"{number}/{swept.cursor}" if swept.cursor else f"{number + 1}/{START}")
     snapshots.forget(tenant)
+    forget_near(tenant)
     return Swept(removed, None)
 
 
@@ -130,7 +131,8 @@ def beginnings() -> Iterator[tuple[Connection, str]]:
     home = space()
     for beginning in home.beginnings:
         yield home.connection, beginning
-    for alias, entry in conf.caches().items():
+    for alias in shared_caches():
+        entry = conf.caches()[alias]
         settings = conf.cache_location_settings(entry.get("LOCATION"), entry.get("OPTIONS"))
         is_named = settings.alias in conf.aliases()
         yield connections[settings.alias] if is_named else connections.for_settings(settings), cache_beginning(alias)

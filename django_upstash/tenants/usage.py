@@ -88,8 +88,8 @@ def _check(name: object, amount: object, id: object, at: datetime | None) -> Non
         raise ValueError(f"An amount must be at most {LARGEST_AMOUNT:,} at a time: count in a larger unit.")
     if id is not None and not isinstance(id, str):
         raise TypeError(f"An id must be text, not {type(id).__name__}.")
-    if at is not None and at.tzinfo is None:
-        raise ValueError("The time of use must be aware of its time zone.")
+    if at is not None and getattr(at, "tzinfo", None) is None:
+        raise ValueError("The time of use must be a datetime that is aware of its time zone.")
 
 
 def period_name(home: Space, moment: Period | None) -> str:

@@ -94,6 +94,27 @@ def test_away__what_is_forced_stays_so(proxy: FaultProxy, start: Start, elapse: 
     assert process.tries(succeed) == "passed"
 
 
+def test_away__what_is_forced_for_a_time_ends_then(proxy: FaultProxy, start: Start, elapse: Elapse) -> None:
+    process = start(failure_threshold=1, timeout=30)
+    process.tries(fail)
+    elapse(31, process)
+    with process.probing():
+        process.force_open(60)
+        cut(proxy)
+    assert process.tries(succeed) == "refused"
+    elapse(60, process)
+    assert process.tries(succeed) == "passed"
+
+
+def test_away__what_is_forced_for_a_time_ends_within_a_millisecond(proxy: FaultProxy, start: Start) -> None:
+    process = start(timeout=30)
+    process.seconds += 0.0004
+    process.force_open(60)
+    cut(proxy)
+    process.seconds = process.circuit.asks_at
+    assert process.tries(succeed) == "passed"
+
+
 def test_return__shares_what_was_opened_meanwhile(proxy: FaultProxy, start: Start, elapse: Elapse) -> None:
     process, other = (start(failure_threshold=1, success_threshold=1, timeout=30) for _ in range(2))
     cut(proxy)

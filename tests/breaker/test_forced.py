@@ -7,6 +7,9 @@ import asyncio
 import pytest
 
 from django_upstash.breaker import CircuitOpen, State
+from django_upstash.breaker.operations import decide, forced
+from django_upstash.breaker.standing import force
+from django_upstash.connections import Connection
 from tests.breaker.conftest import Elapse, MakeBreaker, Process, Start, fail, succeed
 
 REFRESH = 10
@@ -119,3 +122,19 @@ def test_forcing__awaited(make_breaker: MakeBreaker) -> None:
 def test_forcing__for_no_time_is_refused(make_breaker: MakeBreaker, seconds: float) -> None:
     with pytest.raises(ValueError, match="for seconds above 0, a year at most"):
         make_breaker().force_open(seconds)
+
+
+def test_force_open__is_learned_though_who_asks_is_cancelled(make_breaker: MakeBreaker, native: Connection) -> None:
+    """What ``REFRESH`` has brought is acted on by the next call, where the first one ends before its answer."""
+    breaker = make_breaker()
+    breaker.force_open()
+    breaker.release()
+    scene = breaker._scene(breaker.options)
+    native.run(decide(native.capabilities, breaker.name, force("open", None)))
+    scene.link.board.take_forced(native.run(forced()))
+    steps = breaker._enter()
+    next(steps)
+    with pytest.raises(asyncio.CancelledError):
+        steps.throw(asyncio.CancelledError())
+    with pytest.raises(CircuitOpen):
+        breaker.call(succeed)

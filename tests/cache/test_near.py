@@ -317,3 +317,14 @@ def test_fork__while_another_thread_holds_the_lock() -> None:
             tier.keep("k", b"w", tier.stamp("k"))
             os._exit(0 if tier.find("k") == b"w" and not held else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_tiers__that_no_cache_object_uses_are_bounded(cache: Any) -> None:
+    def of(prefix: str) -> NearTier:
+        return tiers.of(cache.connection, prefix, LocalOptions(ttl=3600))
+
+    used = of("used")
+    for number in range(3000):
+        of(f"tenant {number}")
+    assert len(tiers._found[cache.connection]) < 1100
+    assert of("used") is used

@@ -116,6 +116,25 @@ def test_ready__tells_versions_to_whom_it_may_alone(get: Get) -> None:
     assert found["latency_ms"] > 0
 
 
+def test_ready__a_server_that_does_not_tell_its_version_is_ready(get: Get, site: Any) -> None:
+    with start_valkey() as server:
+        server.call("ACL", "SETUSER", "default", "-info")
+        site["silent"] = {"URL": server.url}
+        response = get("silent/")
+    found = response.json()["connections"]["silent"]
+    assert (response.status_code, found["status"], "server" in found) == (200, "ok", False)
+
+
+def test_ready__asks_a_coroutine_function_whom_it_may_tell() -> None:
+    async def awaited(**headers: str) -> Any:
+        return (await AsyncClient().get("/async/awaited/", headers=headers)).json()["connections"]["native"]
+
+    assert asyncio.run(awaited()) == "ok"
+    assert asyncio.run(awaited(**{"X-Internal": "yes"}))["route"] == "native"
+    with pytest.raises(TypeError, match="use areadiness"):
+        Client().get("/sync/awaited/")
+
+
 def test_ready__a_server_that_says_nothing_costs_the_time_limit(get: Get, site: Any) -> None:
     with start_valkey() as server:
         site["away"] = {"URL": server.tcp_url}

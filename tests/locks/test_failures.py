@@ -214,3 +214,28 @@ def test_cancellation__gives_the_lock_back(proxy: FaultProxy, valkey: Server) ->
 
     asyncio.run(acquire_and_cancel())
     eventually(lambda: not valkey.call("EXISTS", "lock:job"))
+
+
+def test_extend__by_less_is_believed_though_the_answer_is_lost(make: Make, proxy: FaultProxy) -> None:
+    lock = make("job", 30)
+    assert lock.acquire()
+    proxy.refuse()
+    proxy.sever()
+    with pytest.raises((ConnectionError, TimeoutError)):
+        lock.extend(5)
+    assert lock.remaining <= 5
+
+
+def test_extend__two_at_a_time_leave_the_shorter_lease_for_certain(proxy: FaultProxy) -> None:
+    lock = Lock("job", 10)
+    assert lock.acquire()
+    assert lock._holding is not None
+    shorter, longer = lock._extending(lock._holding, None), lock._extending(lock._holding, 60)
+    for steps in (longer, shorter):
+        next(steps)
+    for steps in (shorter, longer):
+        with pytest.raises(StopIteration):
+            steps.send(True)
+    assert 5 < lock.remaining <= 10
+    lock.extend(60)
+    assert lock.remaining > 10

@@ -317,6 +317,8 @@ def test_wait__must_be_seconds(wrong: Any) -> None:
 def test_name__must_be_text_that_can_be_sent() -> None:
     with pytest.raises(ValueError, match="needs a name"):
         Lock("")
+    with pytest.raises(ValueError, match="needs a name"):
+        Lock(5)  # type: ignore[arg-type]
     with pytest.raises(DataError):
         Lock("\ud800")
 

@@ -85,3 +85,19 @@ def test_end__without_an_error() -> None:
     buffer.clear()
     with pytest.raises(EndOfMessages):
         buffer.take()
+
+
+def test_end__takes_in_no_more() -> None:
+    buffer = Buffer(10, 1000)
+    buffer.end()
+    buffer.put([message("1")])
+    with pytest.raises(EndOfMessages):
+        buffer.take()
+
+
+def test_gaps__in_a_row_are_one() -> None:
+    buffer = Buffer(10, 1000)
+    buffer.put([message("1"), Gap(seconds=1.0)])
+    buffer.put([Gap(seconds=2.0)])
+    buffer.put([message("2")])
+    assert taken(buffer) == [message("1"), Gap(seconds=3.0), message("2")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from django_upstash.ratelimit import FixedWindow
 from django_upstash.sweeps import Swept
@@ -76,6 +77,43 @@ def test_erase__takes_idempotency_keys_too(make_tenant: MakeTenant, settings: An
         valkey.call("SET", name, "x")
     assert make_tenant("acme").erase().removed == 2
     assert valkey.call("DBSIZE") == 2
+
+
+def test_erase__is_seen_at_once_past_the_near_tier(make_tenant: MakeTenant, settings: Any) -> None:
+    settings.CACHES = {"default": {**settings.CACHES["default"], "OPTIONS": {"LOCAL": {"TTL": 3600}}}}
+    tenant, other = make_tenant("acme"), make_tenant("globex")
+    for one in (tenant, other):
+        one.cache.set("key", "value")
+        assert one.cache.get("key") == "value"
+    assert tenant.erase().removed == 1
+    assert (tenant.cache.get("key"), other.cache.get("key")) == (None, "value")
+
+
+def shouted(key: str, key_prefix: str, version: int) -> str:
+    return f"{key_prefix}:{version}:{key.upper()}"
+
+
+def without_prefix(key: str, key_prefix: str, version: int) -> str:
+    return f"{version}:{key}"
+
+
+def test_key_function__that_begins_with_the_prefix(make_tenant: MakeTenant, settings: Any) -> None:
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_FUNCTION": shouted}}
+    tenant = make_tenant("acme")
+    tenant.cache.set("key", "value")
+    assert stored_tenants() == ["acme"]
+    assert tenant.erase().removed == 1
+
+
+def test_key_function__that_would_mix_tenants_is_refused(make_tenant: MakeTenant, settings: Any) -> None:
+    """Whatever else there is of a tenant is erased, for nothing of it can be in such a cache."""
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_FUNCTION": without_prefix}}
+    tenant = make_tenant("acme")
+    with pytest.raises(ImproperlyConfigured, match="tenants' keys are told apart"):
+        tenant.cache.set("key", "value")
+    tenant.configure(plan="pro")
+    assert tenant.erase().removed == 1
+    assert stored_tenants() == []
 
 
 def test_erase__stops_and_goes_on(make_tenant: MakeTenant, valkey: Server) -> None:

@@ -288,6 +288,7 @@ Tenant("acme").usage.add("tokens", 42)
         ({"name": "tokens", "amount": 10**13}, ValueError, "at most 1,000,000,000,000"),
         ({"name": "tokens", "id": 5}, TypeError, "An id must be text"),
         ({"name": "tokens", "at": datetime(2026, 11, 21)}, ValueError, "aware of its time zone"),
+        ({"name": "tokens", "at": date(2026, 11, 21)}, ValueError, "aware of its time zone"),
     ],
 )
 def test_add__what_cannot_be_counted(arguments: dict[str, Any], error: type[Exception], text: str) -> None:

@@ -49,6 +49,8 @@ def test_away__what_is_kept_is_bounded(away: Server, configure: Any, caplog: pyt
     for number in range(15):
         usage.add("tokens", 1, id=str(number))
     assert (usage.meter.pending, usage.meter.dropped) == (10, 5)
+    Tenant("globex").usage.add("tokens")
+    assert not any(tenant == "globex" for tenant, _ in usage.meter._piles)
     assert sum("Usage is no longer counted" in record.getMessage() for record in caplog.records) == 1
     away.start()
     usage.flush()
@@ -93,7 +95,7 @@ def test_a_counter_that_is_none__keeps_the_others(valkey: Server, caplog: pytest
     usage.add("spoilt", 1, at=AT)
     usage.add("tokens", 1, at=AT)
     usage.flush()
-    assert int(valkey.call("HGET", "usage:{acme}:202611", "tokens")) == 1
+    assert usage.read(PERIOD) == {"tokens": 1}
     assert any("is no number" in record.getMessage() for record in caplog.records)
 
 
