@@ -24,8 +24,9 @@ from django_upstash.inspection.sight import Sight
 from django_upstash.inspection.wording import escaped
 from django_upstash.models import RateLimitCounter
 from django_upstash.ratelimit.catalogue import catalogue
-from django_upstash.ratelimit.keys import key_prefix, network, stored_identity
+from django_upstash.ratelimit.keys import key_prefix
 from django_upstash.ratelimit.rates import MOST
+from django_upstash.ratelimit.rules import listed_name
 from django_upstash.ratelimit.stored import StoredLimit
 
 MOST_SELECTED = 200
@@ -104,7 +105,7 @@ class ClientsForm(forms.Form):
         if tenant and cleaned.get("stored"):
             selected.append((tenant, str(cleaned["stored"])))
         elif tenant and identity:
-            selected.append((tenant, (network(identity) if "/" in identity else None) or stored_identity(identity)))
+            selected.append((tenant, listed_name(identity)))
         return list(dict.fromkeys(selected))
 
     def objects(self) -> list[RateLimitCounter]:

@@ -181,5 +181,5 @@ def unpacked(text: str) -> Page:
         packed_bytes = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         looked_at, others, *keys = json.loads(zlib.decompressobj().decompress(packed_bytes, _LONGEST_LIST))
         return Page(keys[:PER_PAGE], int(looked_at), int(others))
-    except (ValueError, TypeError, zlib.error, RecursionError):
+    except (ValueError, TypeError, OverflowError, zlib.error, RecursionError):
         return Page([], 0, 0)

@@ -23,7 +23,7 @@ from django_upstash.ratelimit.catalogue import catalogue
 from django_upstash.ratelimit.keys import key_prefix, stored_identity
 from django_upstash.ratelimit.memory import Memory
 from django_upstash.ratelimit.policies import MICROSECONDS, Policy
-from django_upstash.ratelimit.rules import FOREVER, RuleBook, Rules
+from django_upstash.ratelimit.rules import FOREVER, RuleBook, Rules, listed_name
 from django_upstash.ratelimit.statistics import ScopeStatistics, statistics
 from django_upstash.ratelimit.stored import StoredLimit, key_pattern, measured, parse_key, scanning
 
@@ -112,9 +112,9 @@ class Search:
 
     @property
     def identities(self) -> list[str]:
-        """The stored names that an exact identity may have."""
+        """The stored names that an exact identity may have: views count an IPv6 address as its /64."""
         given = [self.identity] if _DIGEST.fullmatch(self.identity) else []
-        return [*given, stored_identity(self.identity)]
+        return list(dict.fromkeys([*given, stored_identity(self.identity), listed_name(self.identity)]))
 
     @property
     def names(self) -> list[StoredLimit]:

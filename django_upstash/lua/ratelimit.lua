@@ -42,14 +42,15 @@ local function window(text, cost, limit, start, ends)
   if text and #text > 9 and #text < 21 and not text:find('%D') then
     stored, count = text:sub(1, -10) + 0, text:sub(-9) + 0
   end
-  if stored > start and stored <= ends then
-    -- A process whose clock is ahead has begun this window.
+  local is_later = stored > start and stored <= ends
+  if is_later then
+    -- A process whose clock is ahead has begun this window, or what is given back comes late.
     start, ends = stored, ends + stored - start
   elseif stored ~= start then
     count = 0
   end
   local granted = cost <= 0 or count + cost <= limit
-  if granted then
+  if granted and not (is_later and cost < 0) then
     count = max(0, count + cost)
   end
   local left = ends * SECOND - now

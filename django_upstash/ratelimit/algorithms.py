@@ -51,12 +51,13 @@ def read_window(value: int) -> tuple[int, int]:
 def _window(text: str, cost: int, now: int, lease: str, limit: int, start: int, ends: int, _: int) -> Verdict:
     known = 9 < len(text) <= _MOST_DIGITS and text.isascii() and text.isdigit()
     stored, count = read_window(int(text)) if known else (0, 0)
-    if start < stored <= ends:
+    is_later = start < stored <= ends
+    if is_later:
         start, ends = stored, ends + stored - start
     elif stored != start:
         count = 0
     granted = cost <= 0 or count + cost <= limit
-    if granted:
+    if granted and not (is_later and cost < 0):
         count = max(0, count + cost)
     left = ends * MICROSECONDS - now
     wait, reset = 0 if granted else left, left if count else 0

@@ -40,6 +40,7 @@ class Inquiry:
     __slots__ = (
         "_asked_at",
         "_book",
+        "_forgotten",
         "_memory",
         "_outdated",
         "_server",
@@ -147,7 +148,7 @@ class Inquiry:
 
     def _ask(self, attempt: Attempt) -> Operation[Decision]:
         """Return the operation that asks the server."""
-        self._asked_at = attempt.now
+        self._asked_at, self._forgotten = attempt.now, self._memory.denials.forgotten
         if self.charges:
             asking = charge(self._memory, self._server.connection.capabilities, attempt, self._answered)
         else:
@@ -185,8 +186,10 @@ class Inquiry:
         if granted:
             lease = self.lease if self.charges and self.lease else None
             return Decision(True, _WITHIN_LIMITS, self.cost, outcomes, False, lease)
+        # A denial from before a refund or a reset may arrive after it.
+        is_current = self._forgotten is self._memory.denials.forgotten
         for key, outcome in zip(self.keys, outcomes, strict=True):
-            if not outcome.allowed:
+            if is_current and not outcome.allowed:
                 self._memory.denials.add(key, outcome, self.cost, self._asked_at, outcomes)
         return Decision(False, Reason.LIMITED, self.cost, outcomes)
 

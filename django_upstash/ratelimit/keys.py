@@ -73,9 +73,12 @@ def address(text: str) -> str | None:
 
 
 def network(text: str) -> str | None:
-    """Return an address or a network as a network; None for anything else."""
+    """Return an address or a network as a network, of IPv6 a /64 at least, as clients count; None for anything else."""
     found = address(text)
-    return None if found is None else str(ip_network(found))
+    if found is None:
+        return None
+    named = ip_network(found)
+    return str(named.supernet(new_prefix=64) if named.version == 6 and named.prefixlen > 64 else named)
 
 
 def _digest(identity: str, secret: str | bytes) -> str:

@@ -62,6 +62,7 @@ class Denials:
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._by_key: Bounded[dict[tuple[object, ...], Denial]] = Bounded(most)
         self.keys = self._by_key.keys()  # of those denied lately
+        self.forgotten = object()  # another one whenever something is forgotten
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -87,6 +88,7 @@ class Denials:
         self._by_key.remember(key, {**known, rule: denial} if len(known) < _MOST_RULES else {rule: denial})
 
     def forget(self, key: str) -> None:
+        self.forgotten = object()
         self._by_key.pop(key, None)
 
 
@@ -120,11 +122,15 @@ class Memory:
         self.local = LocalStates(most)
         self.outage = Outage()
         self.tallies = Tallies()
-        self._rules: dict[str, RuleBook] = {}
+        self._rules: Bounded[RuleBook] = Bounded(most)
 
     def rules(self, tenant: str) -> RuleBook:
         """Return what has been ruled for a tenant while the site was running."""
-        return self._rules.get(tenant) or self._rules.setdefault(tenant, RuleBook(tenant))
+        book = self._rules.get(tenant)
+        if book is None:
+            book = self._rules.setdefault(tenant, RuleBook(tenant))
+            self._rules.remember(tenant, book)
+        return book
 
     def forget(self, key: str) -> None:
         self.denials.forget(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
@@ -164,7 +164,8 @@ def _count(
         if count > limit:
             # Others filled the window since this process looked: what was counted too much is taken back.
             refused = _windowed(attempt, ends, False, 0)
-            return then(give_back(capabilities, attempt), lambda _: conclude(False, refused))
+            counted = replace(attempt, now=max(attempt.now, found * MICROSECONDS))
+            return then(give_back(capabilities, counted), lambda _: conclude(False, refused))
         return conclude(True, _windowed(attempt, ends + found - start, True, limit - count))
 
     counting: tuple[Command, ...] = (("INCR", key),)

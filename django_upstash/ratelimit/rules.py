@@ -63,7 +63,10 @@ class Rules:
             return policy
         scope = _scope(policy.scope)
         limit = self.limits.get(f"{scope} {identity}", self.limits.get(scope))
-        return policy if limit is None else policy.limited_to(limit)
+        try:
+            return policy if limit is None else policy.limited_to(limit)
+        except ValueError:
+            return policy  # which cannot have it: it must not stop the site
 
 
 class RuleBook:
@@ -89,9 +92,9 @@ class RuleBook:
         return ("HGETALL", self.key)
 
     def take(self, reply: Reply) -> bool:
-        """Take what ``reading`` returned; tell whether it differs from what was known."""
+        """Take what ``reading`` returned; tell whether it differs from what was known. What failed changes nothing."""
         self._read_at = monotonic()
-        fields = reply if isinstance(reply, list) else []
+        fields = reply if isinstance(reply, list) else self._fields
         changed, self._fields = fields != self._fields, fields
         if changed:
             self.rules, self.is_empty = _parsed(fields), not fields
@@ -120,7 +123,15 @@ def stored_limit_field(scope: str, stored: str | None) -> str:
 
 def listing_field(word: str, identity: str) -> str:
     """Return the field of an identity, an address or a network on the list of this word."""
-    return stored_listing_field(word, (network(identity) if "/" in identity else None) or stored_identity(identity))
+    return stored_listing_field(word, listed_name(identity))
+
+
+def listed_name(identity: str) -> str:
+    """Return an identity, an address or a network as lists have it; an IPv6 address stands for its /64."""
+    found = network(identity)
+    if found is None or not ("/" in identity or ":" in found):
+        return stored_identity(identity)
+    return found if "/" in identity else stored_identity(found)
 
 
 def stored_listing_field(word: str, stored: str) -> str:

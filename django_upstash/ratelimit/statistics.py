@@ -29,6 +29,7 @@ KEPT_SECONDS = 7 * 86400
 MOST_IDENTITIES = 50
 _FEWEST, _MANY, _SECONDS = 30, 300, 10.0
 _MOST_NAMES = 2000
+_MOST_TENANTS = 1000
 _ALLOWED, _DENIED, _TOP = "allowed", "denied", "top"
 _LINE = re.compile(r"^(allowed|denied|top)/([^/\s]+)(?:/(\S+))? (\d{1,15})$", re.ASCII | re.MULTILINE)
 
@@ -45,7 +46,7 @@ class ScopeStatistics:
 
 
 class Tallies:
-    """What a process has counted and not yet written, by tenant."""
+    """What a process has counted and not yet written, by tenant; of very many, those first counted are forgotten."""
 
     def __init__(self) -> None:
         self.after_fork()
@@ -61,6 +62,9 @@ class Tallies:
     def count(self, tenant: str, allowed: bool, identities: Iterable[tuple[str, str]]) -> None:
         """Count one decision about the identities of some scopes."""
         with self._lock:
+            if tenant not in self._counts and len(self._counts) >= _MOST_TENANTS:
+                first = next(iter(self._counts))
+                del self._counts[first], self._decisions[first]
             counts = self._counts.setdefault(tenant, Counter())
             self._decisions[tenant] += 1
             for scope, identity in identities:
@@ -94,6 +98,8 @@ class Tallies:
         with self._lock:
             counts = self._counts.pop(tenant, Counter())
             self._decisions.pop(tenant, None)
+            if len(self._written_at) >= _MOST_TENANTS:
+                self._written_at.clear()
             self._written_at[tenant] = monotonic()
         return _add(tenant, capabilities, now, counts) if counts else None
 

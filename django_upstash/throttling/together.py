@@ -104,8 +104,20 @@ def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
     """Return what can be decided in one round trip; what is only looked at comes first, for that charges nothing."""
     groups: dict[tuple[object, ...], list[Claim]] = {}
     for claim in dict.fromkeys(claims):
-        groups.setdefault((claim.alias, claim.charge_when, claim.charge_first), []).append(claim)
+        number = 0
+        while _collides(claim, groups.setdefault((claim.alias, claim.charge_when, claim.charge_first, number), [])):
+            number += 1
+        groups[claim.alias, claim.charge_when, claim.charge_first, number].append(claim)
     return sorted(groups.values(), key=lambda group: not group[0].charges_later)
+
+
+def _collides(claim: Claim, others: Iterable[Claim]) -> bool:
+    """Tell whether others count another identity in a scope of the claim: a limiter knows one for each scope."""
+    scopes = {policy.scope for policy in claim.policies}
+    return any(
+        other.identity != claim.identity and any(policy.scope in scopes for policy in other.policies)
+        for other in others
+    )
 
 
 def _merged(claims: Iterable[Claim]) -> tuple[dict[str, tuple[Policy, str]], dict[Claim, set[str]]]:
@@ -113,14 +125,14 @@ def _merged(claims: Iterable[Claim]) -> tuple[dict[str, tuple[Policy, str]], dic
     Return the policies with their identities, by scope, and the scopes of each claim.
 
     Who claims the same counter twice is counted once, by the lower limit. Another counter of the same scope, by another
-    identity or period, gets a scope of its own.
+    period, gets a scope of its own.
     """
     merged: dict[str, tuple[Policy, str]] = {}
     scopes: dict[Claim, set[str]] = {}
     for claim in claims:
         for policy in claim.policies:
             scope, number = policy.scope, 1
-            while scope in merged and not _is_same(merged[scope], policy, claim.identity):
+            while scope in merged and not _is_same(merged[scope][0], policy):
                 number += 1
                 scope = f"{policy.scope}:{number}"
             named = policy if number == 1 else replace(policy, scope=scope)
@@ -130,9 +142,8 @@ def _merged(claims: Iterable[Claim]) -> tuple[dict[str, tuple[Policy, str]], dic
     return merged, scopes
 
 
-def _is_same(known: tuple[Policy, str], policy: Policy, identity: str) -> bool:
-    other = known[0]
-    return (other.algorithm, other.window, known[1]) == (policy.algorithm, policy.window, identity)
+def _is_same(known: Policy, policy: Policy) -> bool:
+    return (known.algorithm, known.window) == (policy.algorithm, policy.window)
 
 
 def _answer(decision: Decision, scopes: Container[str]) -> Answer:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib.auth import authenticate
 from django.core.cache import caches
 from django.http import Http404, StreamingHttpResponse
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import ParseError, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,6 +32,12 @@ class View(APIView):  # type: ignore[misc]
     def cache(self) -> Any:
         return caches[self.kwargs["alias"]]
 
+    def given(self, name: str) -> str:
+        """Return what was sent under a name; 400 for a body that has no names, such as a list in JSON."""
+        if not isinstance(self.request.data, Mapping):
+            raise ParseError("Send a form or a JSON object.")
+        return str(self.request.data.get(name, ""))
+
 
 class Note(View):
     """GET reads the note; POST with ``text`` writes it, which is limited more narrowly."""
@@ -45,7 +51,7 @@ class Note(View):
         return Response({"note": self.cache.get(NOTE)})
 
     def post(self, request: Request, alias: str) -> Response:
-        self.cache.set(NOTE, str(request.data.get("text", ""))[:200])
+        self.cache.set(NOTE, self.given("text")[:200])
         return Response(status=204)
 
 
@@ -67,7 +73,7 @@ class Login(View):
     throttle_classes = (FailedLogins,)
 
     def post(self, request: Request, alias: str) -> Response:
-        user = authenticate(request, username=request.data.get("user"), password=request.data.get("password"))
+        user = authenticate(request, username=self.given("user"), password=self.given("password"))
         if user is None:
             raise PermissionDenied
         return Response({"user": user.get_username()})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html as html_module
 import re
+import zlib
 from typing import Any
 
 import pytest
@@ -163,3 +165,10 @@ def test_wrong_type_under_our_prefix__is_a_message_or_left_out(operator: Client,
     connections[route].redis.hset("ratelimit:default:few:user:1", "a", "b")
     connections[route].redis.set("ratelimit-rules:default", "text")
     assert operator.get(LIST, {"alias": route}).status_code == 200
+
+
+@pytest.mark.parametrize("body", ["[1e999, 0]", '[1, 2, "ratelimit:default:few:\\ud800"]', "[1, 2, 5]", "[1, 2"])
+def test_hostile_rows__are_none(operator: Client, route: str, body: str) -> None:
+    text = base64.urlsafe_b64encode(zlib.compress(body.encode())).decode()
+    for rows in (text, text[:-9], "é"):
+        assert operator.get(LIST, {"alias": route, "_live": "1", "rows": rows}).status_code == 200

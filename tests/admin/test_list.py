@@ -255,3 +255,9 @@ def test_parameters__that_make_no_sense_are_passed_over(
     operator: Client, limiter: RateLimiter, parameters: dict[str, str | bytes]
 ) -> None:
     assert operator.get(LIST, parameters).status_code == 200
+
+
+def test_search__for_an_address_finds_its_network(operator: Client, limiter: RateLimiter, route: str) -> None:
+    limiter.hit("2001:db8:1:2::/64")
+    html = operator.get(LIST, {"alias": route, "q": "2001:DB8:1:2::9"}).content.decode()
+    assert "ratelimit:default:few:2001:db8:1:2::/64" in html

@@ -14,7 +14,8 @@ import pytest
 from django_upstash import scripts
 from django_upstash.connections import connections
 from django_upstash.ratelimit.algorithms import decide
-from django_upstash.ratelimit.operations import Attempt, script_arguments
+from django_upstash.ratelimit.memory import Memory
+from django_upstash.ratelimit.operations import Attempt, charge, script_arguments
 from django_upstash.ratelimit.policies import (
     Concurrency,
     FixedWindow,
@@ -98,6 +99,28 @@ def test_script__of_several_policies_agrees_with_their_twins(valkey: Server) -> 
             states = [verdict.state for verdict in verdicts]
         stored = [valkey.call("GET", policy.scope) for policy in POLICIES]
         assert stored == [state and state.encode() for state in states]
+
+
+@pytest.mark.usefixtures("upstash")
+def test_window__what_comes_back_late_is_not_the_next_ones() -> None:
+    policy, later = POLICIES[0], BEGINNING + 10 * SECOND
+    assert [run_script([policy], 1, at)[1] for at in (BEGINNING, later, later)] == [4, 4, 3]
+    assert run_script([policy], -1, BEGINNING)[1] == 3
+    assert run_script([policy], -1, later)[1] == 4
+
+
+@pytest.mark.usefixtures("upstash")
+def test_window__one_hit_too_many_is_taken_back_from_where_it_was_counted(valkey: Server) -> None:
+    policy, later = FixedWindow("2/10s"), BEGINNING + 10 * SECOND
+    memory, connection = Memory(), connections["native"]
+    for _ in range(2):
+        connection.run(
+            charge(memory, connection.capabilities, Attempt([policy], ["key"], 1, later), lambda *said: said)
+        )
+    # A process whose clock is behind, and which has not seen that window.
+    behind = charge(Memory(), connection.capabilities, Attempt([policy], ["key"], 1, later - 1), lambda *said: said)
+    assert connection.run(behind)[0] is False
+    assert valkey.call("GET", "key").endswith(b"10000000002")
 
 
 @pytest.mark.usefixtures("upstash")

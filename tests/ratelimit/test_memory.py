@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from django_upstash.operations import Operation
 from django_upstash.ratelimit import Concurrency, FixedWindow, Outcome, Policy, RateLimiter, SlidingWindow, TokenBucket
 from django_upstash.ratelimit.clock import ServerClock
 from django_upstash.ratelimit.memory import Bounded, Denials, Memory, Outage, memory_of
@@ -173,3 +174,25 @@ def test_windows__a_full_one_is_asked_about_without_counting(
     with valkey.counting() as counted:
         limiter.hit("user:1")
     assert "incr" not in counted.by_command
+
+
+def test_memory__of_tenants_is_bounded() -> None:
+    memory = Memory(10)
+    for number in range(2000):
+        memory.rules(f"tenant {number}")
+        memory.tallies.count(f"tenant {number}", True, [("page", "user:1")])
+    books, tallies = memory._rules, memory.tallies
+    assert memory.rules("tenant 1999") is memory.rules("tenant 1999")
+    assert (len(books), len(tallies._counts), len(tallies._decisions)) == (10, 1000, 1000)
+    assert "tenant 1999" in tallies._counts
+
+
+def test_denials__that_arrive_after_a_reset_are_not_kept(make_limiter: MakeLimiter) -> None:
+    limiter = make_limiter(SlidingWindow("1/h"))
+    limiter.hit("user:1")
+    inquiry = limiter._hit("user:1")
+    asking = inquiry.begin()
+    refused = inquiry.connection.run(Operation(asking.commands, lambda replies: replies))
+    limiter.reset("user:1")
+    assert not asking.parse(refused).allowed
+    assert limiter.hit("user:1").allowed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_upstash.connections import Connection
-from django_upstash.ratelimit import FixedWindow, RateLimiter, Reason, SlidingWindow
+from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, Reason, SlidingWindow
 from django_upstash.ratelimit.memory import Memory
 from django_upstash.ratelimit.rules import LIFETIME
 from tests.ratelimit.conftest import MakeLimiter
@@ -83,6 +83,8 @@ def test_block__costs_nothing_more(open_limiter: MakeLimiter, valkey: Server) ->
         ("203.0.113.7", "::ffff:203.0.113.7", "203.0.113.8"),
         ("2001:db8::/32", "2001:db8:1:2::/64", "2001:db9::1"),
         ("2001:db8::/32", "2001:db8::1", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::/64", "2001:db8:0:1::/64"),
+        ("2001:db8::1/128", "2001:db8::/64", "2001:db8:0:1::/64"),
     ],
 )
 def test_block__of_networks(open_limiter: MakeLimiter, listed: str, inside: str, outside: str) -> None:
@@ -205,3 +207,20 @@ def test_read_rules__tells_what_is_ruled(open_limiter: MakeLimiter) -> None:
     rules = limiter.read_rules()
     assert (rules.limits, rules.blocked.identities) == ({"s": 4}, {"user:1": 0})
     assert list(map(str, rules.allowed.networks)) == ["203.0.113.0/24"]
+
+
+def test_rules__a_limit_that_the_policy_cannot_have_is_passed_over(open_limiter: MakeLimiter, valkey: Server) -> None:
+    limiter = open_limiter([Concurrency(1, scope="at once"), SlidingWindow("9/h", scope="page")])
+    valkey.call("HSET", RULES, "limit at%20once", "20000", "limit page", "1")
+    assert [limiter.hit("user:1").allowed for _ in range(2)] == [True, False]
+    assert limiter.peek("user:2").outcomes[0].limit == 1
+
+
+def test_rules__that_cannot_be_read_stay_as_they_were(open_limiter: MakeLimiter, valkey: Server) -> None:
+    limiter = open_limiter(SlidingWindow("9/h"))
+    limiter.block("user:1")
+    assert not limiter.hit("user:1").allowed
+    valkey.call("SET", RULES, "no hash")
+    later(limiter)
+    assert limiter.hit("user:2").allowed
+    assert limiter.hit("user:1").reason is Reason.BLOCKED

@@ -255,6 +255,31 @@ def test_place__of_a_task_that_is_cancelled(limit: Any, route: str, runner: asyn
     runner.run(asyncio.wait_for(scenario(), 20))
 
 
+@pytest.mark.parametrize("terms", [{}, {"charge_when": lambda response: False, "charge_first": True}])
+def test_charge__of_a_client_that_goes_away_is_kept(
+    terms: dict[str, Any], limit: Any, route: str, runner: asyncio.Runner
+) -> None:
+    async def scenario() -> None:
+        async def waiting(request: HttpRequest) -> HttpResponse:
+            entered.set()
+            await asyncio.Event().wait()
+            return HttpResponse()
+
+        view = limit("2/h", scope="page", identity="address", **terms)(waiting)
+        request = AsyncRequestFactory().get("/")
+        request.META["REMOTE_ADDR"] = ADDRESS
+        for _ in range(2):
+            entered = asyncio.Event()
+            task = asyncio.ensure_future(view(request))
+            await entered.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert (await view(request)).status_code == 429
+
+    runner.run(asyncio.wait_for(scenario(), 20))
+
+
 def test_decorators__tell_of_each_other(limit: Any, visit: Any, made: Any) -> None:
     view = limit("5/h", scope="outer")(limit("0/h", scope="inner")(made()))
     refused = visit(view)

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer
-from django.test import AsyncClient
+from django.test import AsyncClient, Client
 from django.test.testcases import QuietWSGIRequestHandler
 
 from example_project import settings as example
@@ -101,6 +101,14 @@ def test_note__written_is_limited_by_its_own_scope(ask: Ask, route: str) -> None
     assert ask(f"/api/{route}/note/").json == {"note": "number 4"}
     # Those refused have charged the other two nothing: 5 and 1 of 10.
     assert ask(f"/api/{route}/note/").headers["X-RateLimit-Remaining"] == "3"
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("body", ["[]", "5", "null", '"text"', "{"])
+@pytest.mark.parametrize("name", ["note", "login"])
+def test_body__without_names_is_a_mistake_of_the_client(body: str, name: str, route: str) -> None:
+    answer = Client().post(f"/api/{route}/{name}/", body, content_type="application/json")
+    assert answer.status_code == 400
 
 
 def test_login__counts_wrong_ones_alone(ask: Ask, route: str) -> None:

@@ -147,6 +147,19 @@ def test_same_scope__for_another_identity_counts_by_itself() -> None:
     assert found == [200, 200, 200, 429]
 
 
+def test_same_scope__for_another_identity_is_one_counter_in_all_views() -> None:
+    class Everybody(Burst):
+        rate = "3/min"
+
+        def get_cache_key(self, request: Any, view: Any) -> str:
+            return "everybody"
+
+    assert [serve(Burst, Everybody, user=user(pk)).status_code for pk in (1, 2)] == [200, 200]
+    assert [serve(Everybody).status_code for _ in range(2)] == [200, 429]
+    assert serve(Burst, Everybody, user=user(3)).status_code == 429
+    assert serve(Burst, user=user(3)).headers["RateLimit"].startswith('"burst/60s";r=1;')  # that charged nothing
+
+
 def test_two_servers__refusal_of_one_is_no_charge_of_the_other(upstash: dict[str, Any]) -> None:
     native = type("Native", (Burst,), {"alias": "native", "rate": "5/min"})
     embedded = type("Embedded", (Burst,), {"alias": "embedded", "rate": "1/min"})

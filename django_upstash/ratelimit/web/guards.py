@@ -83,8 +83,12 @@ class Guard:
         try:
             response = proceed()
             is_due = self._is_due(response)
-        except BaseException as error:
-            visit.abandon(is_due=isinstance(error, Exception) and self._is_due(response_to(error)))
+        except Exception as error:
+            visit.abandon(self._is_due(response_to(error)))
+            raise
+        except BaseException:
+            # A client that does not wait for its response shall have paid for it.
+            visit.release()
             raise
         visit.finish(response, is_due)
         return response
@@ -99,8 +103,11 @@ class Guard:
         try:
             response = await proceed()
             is_due = self._is_due(response)
-        except BaseException as error:
-            await visit.aabandon(is_due=isinstance(error, Exception) and self._is_due(response_to(error)))
+        except Exception as error:
+            await visit.aabandon(self._is_due(response_to(error)))
+            raise
+        except BaseException:
+            await visit.arelease()
             raise
         await visit.afinish(response, is_due)
         return response
