@@ -36,7 +36,7 @@ class User:
     is_authenticated = True
     is_active = True
 
-    def __init__(self, pk: str) -> None:
+    def __init__(self, pk: str | None) -> None:
         self.pk = pk
 
 
