@@ -62,6 +62,16 @@ def command(*arguments: Argument) -> Operation[Any]:
     return Operation((arguments,), only)
 
 
+def then(operation: Operation[Any], follow: Callable[[Any], Any]) -> Operation[Any]:
+    """Return the operation whose result is what ``follow`` makes of the first one's, another operation perhaps."""
+
+    def parse(replies: list[Reply]) -> Any:
+        result = operation.parse(replies)
+        return then(result, follow) if isinstance(result, Operation) else follow(result)
+
+    return Operation(operation.commands, parse, atomic=operation.atomic, replay_safe=operation.replay_safe)
+
+
 def only(replies: list[Reply]) -> Any:
     """Return the first reply, raising it where it is an error."""
     reply = replies[0]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry, many, operations
-from django_upstash.cache.chains import then, together
+from django_upstash.cache.chains import together
 from django_upstash.cache.keyspace import Keyspace
-from django_upstash.operations import Command, Operation, checked
+from django_upstash.operations import Command, Operation, checked, then
 
 if TYPE_CHECKING:
     from django_upstash.cache.backend import UpstashCache

@@ -6,22 +6,12 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from django_upstash.operations import Operation
+from django_upstash.operations import Operation, then
 
 
 def known(result: Any) -> Operation[Any]:
     """Return the operation that sends nothing, for its result is known."""
     return Operation((), lambda replies: result)
-
-
-def then(operation: Operation[Any], after: Callable[[Any], Any]) -> Operation[Any]:
-    """Return the operation whose result is ``after``'s, of the first one's result; that may be one more operation."""
-
-    def parse(replies: list[Any]) -> Any:
-        result = operation.parse(replies)
-        return then(result, after) if isinstance(result, Operation) else after(result)
-
-    return Operation(operation.commands, parse, atomic=operation.atomic, replay_safe=operation.replay_safe)
 
 
 def in_turn(

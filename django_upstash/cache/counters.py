@@ -8,12 +8,11 @@ from hashlib import sha1
 from typing import Any
 
 from django_upstash import scripts
-from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.operations import MISSING
 from django_upstash.cache.tags import guard, remains
 from django_upstash.codecs import opened, sealed
-from django_upstash.operations import Argument, Operation, Reply, only
+from django_upstash.operations import Argument, Operation, Reply, only, then
 
 
 def incr(

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash.cache.chains import in_turn, known, then
+from django_upstash.cache.chains import in_turn, known
 from django_upstash.cache.outages import Doomed, Outage, Place
 from django_upstash.cache.scans import Sweep
 from django_upstash.effects import Flow, Run, Runner, adrive, drive
 from django_upstash.exceptions import ServerAwayError
-from django_upstash.operations import Operation, command, only
+from django_upstash.operations import Operation, command, only, then
 
 if TYPE_CHECKING:
     from django_upstash.availability import Availability

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from django_upstash import scripts
 from django_upstash.cache import tags
-from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.operations import MISSING
 from django_upstash.codecs import Label, bound, opened, sealed
-from django_upstash.operations import Argument, Command, Operation, Reply, checked, only
+from django_upstash.operations import Argument, Command, Operation, Reply, checked, only, then
 
 _NO_LABEL = Label()
 

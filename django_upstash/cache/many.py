@@ -8,13 +8,13 @@ from typing import Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry
-from django_upstash.cache.chains import in_turn, known, then
+from django_upstash.cache.chains import in_turn, known
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.operations import MISSING
 from django_upstash.cache.tags import Dumps, labelled, present, valid
 from django_upstash.codecs import opened
 from django_upstash.exceptions import PayloadTooLargeError, UnknownCommandError
-from django_upstash.operations import Argument, Operation, Reply, checked, only
+from django_upstash.operations import Argument, Operation, Reply, checked, only, then
 
 # What an argument costs on the wire beyond its bytes, in the Redis protocol as in JSON, at most.
 _FRAME = 16

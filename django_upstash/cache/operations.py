@@ -13,11 +13,11 @@ from typing import Any, Final
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry
-from django_upstash.cache.chains import known, then
+from django_upstash.cache.chains import known
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.cache.tags import guard, labelled, validated
 from django_upstash.exceptions import ResponseError, UnknownCommandError
-from django_upstash.operations import Operation, Reply, checked, only
+from django_upstash.operations import Operation, Reply, checked, only, then
 
 MISSING: Final = object()
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from django_upstash.cache.chains import then
 from django_upstash.cache.keyspace import Keyspace
-from django_upstash.operations import Command, Operation, Reply, checked
+from django_upstash.operations import Command, Operation, Reply, checked, then
 
 PAGE_SIZE = 1000
 START = "0"

@@ -17,11 +17,11 @@ from typing import Any, TypeAlias
 from django.core.exceptions import ImproperlyConfigured
 
 from django_upstash import scripts
-from django_upstash.cache.chains import known, then
+from django_upstash.cache.chains import known
 from django_upstash.cache.keyspace import Keyspace
 from django_upstash.codecs import Label, bound, opened, sealed
 from django_upstash.keys import check_encodable
-from django_upstash.operations import Argument, Command, Operation, Reply, checked, only
+from django_upstash.operations import Argument, Command, Operation, Reply, checked, only, then
 
 Dumps: TypeAlias = Callable[[Any, bytes], bytes]
 Tags: TypeAlias = tuple[tuple[str, str], ...]  # id and version of each

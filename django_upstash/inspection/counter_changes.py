@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from django_upstash.inspection.counters import Found, Search, find
 from django_upstash.inspection.spending import Spending
-from django_upstash.operations import Operation
+from django_upstash.operations import Operation, then
 from django_upstash.ratelimit import rulings
 from django_upstash.ratelimit.catalogue import catalogue
 from django_upstash.ratelimit.memory import Memory
-from django_upstash.ratelimit.operations import forget, then
+from django_upstash.ratelimit.operations import forget
 from django_upstash.ratelimit.rates import check_limit, shown
 from django_upstash.ratelimit.rules import BLOCK, stored_limit_field, stored_listing_field
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from django_upstash import scripts
 from django_upstash.capabilities import Capabilities
@@ -202,16 +202,6 @@ def purge(*names: str) -> Operation[int]:
         return sum(checked(replies)[:-1])
 
     return Operation((*counting, ("DEL", *names)), parse, replay_safe=False)
-
-
-def then(operation: Operation[Any], follow: Callable[[Any], Any]) -> Operation[Any]:
-    """Return the operation whose result is what ``follow`` makes of the first one's, another operation perhaps."""
-
-    def parse(replies: list[Reply]) -> Any:
-        result = operation.parse(replies)
-        return then(result, follow) if isinstance(result, Operation) else follow(result)
-
-    return Operation(operation.commands, parse, atomic=operation.atomic, replay_safe=operation.replay_safe)
 
 
 def _nothing(replies: list[Reply]) -> None:

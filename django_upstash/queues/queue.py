@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from django_upstash import conf
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import ReservationLostError
-from django_upstash.operations import Operation
+from django_upstash.operations import Operation, then
 from django_upstash.queues import operations
 from django_upstash.queues.backoff import Backoff
 from django_upstash.queues.clocks import QueueClock, clock_of
@@ -19,7 +19,7 @@ from django_upstash.queues.codecs import Codec, JSONCodec
 from django_upstash.queues.jobs import NOBODY, Job, jobs
 from django_upstash.queues.keys import QueueKeys, quoted
 from django_upstash.queues.messages import Enqueued, Message, Pending, batches, milliseconds, pending
-from django_upstash.queues.operations import Claim, Move, QueueStats, Taken, then
+from django_upstash.queues.operations import Claim, Move, QueueStats, Taken
 from django_upstash.queues.twins import twin
 from django_upstash.queues.waiting import LONGEST_POLL, Patience, ablock, block, blocks
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from django_upstash import conf
 from django_upstash.exceptions import ConnectionError, UpstashError
-from django_upstash.operations import Command, Operation, Reply, checked
+from django_upstash.operations import Command, Operation, Reply, checked, then
 from django_upstash.ratelimit.decisions import Decision, Outcome, Reason
 from django_upstash.ratelimit.memory import Memory
-from django_upstash.ratelimit.operations import Attempt, carrying, charge, give_back, look, outcomes_of, then
+from django_upstash.ratelimit.operations import Attempt, carrying, charge, give_back, look, outcomes_of
 from django_upstash.ratelimit.policies import MICROSECONDS, Policy
 from django_upstash.ratelimit.rates import shown
 from django_upstash.ratelimit.rules import FOREVER

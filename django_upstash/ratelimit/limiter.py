@@ -13,13 +13,13 @@ from django.dispatch import Signal
 
 from django_upstash import conf
 from django_upstash.exceptions import ConnectionError, UpstashError
-from django_upstash.operations import Operation
+from django_upstash.operations import Operation, then
 from django_upstash.ratelimit import rulings
 from django_upstash.ratelimit.catalogue import catalogue
 from django_upstash.ratelimit.decisions import Decision, Reason
 from django_upstash.ratelimit.inquiry import Inquiry, check_cost, release_locally
 from django_upstash.ratelimit.keys import key_prefix, stored_identity
-from django_upstash.ratelimit.operations import Attempt, forget, give_back, then
+from django_upstash.ratelimit.operations import Attempt, forget, give_back
 from django_upstash.ratelimit.policies import FAILURES, Failure, Policy
 from django_upstash.ratelimit.rates import shown
 from django_upstash.ratelimit.rules import RuleBook

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from django_upstash import scripts
 from django_upstash.capabilities import Capabilities
 from django_upstash.exceptions import ResponseError
-from django_upstash.operations import Argument, Command, Operation, Reply, only
+from django_upstash.operations import Argument, Command, Operation, Reply, only, then
 from django_upstash.ratelimit.algorithms import Verdict, decide, read_window, window_state
 from django_upstash.ratelimit.decisions import Outcome
 from django_upstash.ratelimit.fallback import unchanged
@@ -88,16 +88,6 @@ def carrying(operation: Operation[Any], commands: Sequence[Command], take: Takin
         return operation.parse(replies[:count])
 
     return Operation((*operation.commands, *commands), parse, replay_safe=operation.replay_safe)
-
-
-def then(operation: Operation[Any], follow: Callable[[Any], Any]) -> Operation[Any]:
-    """Return the operation whose result is what ``follow`` makes of the first one's, another operation perhaps."""
-
-    def parse(replies: list[Reply]) -> Any:
-        result = operation.parse(replies)
-        return then(result, follow) if isinstance(result, Operation) else follow(result)
-
-    return Operation(operation.commands, parse, replay_safe=operation.replay_safe)
 
 
 def outcomes_of(policies: Sequence[Policy], verdicts: Iterable[Verdict]) -> tuple[Outcome, ...]:

@@ -11,8 +11,7 @@ from typing import Any
 from django_upstash import scripts
 from django_upstash.capabilities import Capabilities
 from django_upstash.exceptions import ResponseError
-from django_upstash.operations import Argument, Operation, Reply, only
-from django_upstash.ratelimit.operations import then
+from django_upstash.operations import Argument, Operation, Reply, only, then
 from django_upstash.tenants.space import Space
 
 # For how long a batch whose answer was lost may be sent again and still count once.
