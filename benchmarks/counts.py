@@ -12,9 +12,9 @@ from django.core.cache.backends.base import BaseCache
 
 from benchmarks.peers import ABSENT, COUNTER, KEY, LIFETIME, MANY, OURS_REST, SIGNED
 from benchmarks.servers import RestAddress
-from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
 from django_upstash.operations import command
+from django_upstash.settings.conf import make_settings
 from tests.servers import Server, start_valkey
 
 Counts: TypeAlias = dict[str, Any]

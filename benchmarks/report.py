@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from benchmarks import machine
 from benchmarks.rounds import Row, Timing, measure
+from tests.fault_proxy import FaultProxy
 from tests.servers import Server, ServerMissing, start_valkey
-from tests.wire import FaultProxy
 
 LOOPBACK, FAR = "loopback", "with 5 ms"
 LATENCY = 0.005  # seconds, on each round trip

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 
 _ROOT = Path(__file__).resolve().parent.parent
 

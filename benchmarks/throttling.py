@@ -27,7 +27,7 @@ from benchmarks.rounds import Row, Timing, burst_of
 from benchmarks.servers import RestAddress, start_rest_server
 from django_upstash.connections import connections
 from django_upstash.operations import command
-from tests.wire import FaultProxy
+from tests.fault_proxy import FaultProxy
 
 # Asks for a client, and tells whether it may pass; and uses so much of its limits beforehand.
 Hit: TypeAlias = Callable[[str], object]

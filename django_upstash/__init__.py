@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django_upstash.version import __version__
+
 if TYPE_CHECKING:
-    from django_upstash.verification import averify, verify
+    from django_upstash.health.verification import averify, verify
 
 __all__ = ["__version__", "averify", "verify"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     # Imported at first use: importing this package is free, and Django does it before there are settings.
     if name in ("averify", "verify"):
-        from django_upstash import verification
+        from django_upstash.health import verification
 
         return getattr(verification, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

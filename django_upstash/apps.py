@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
-from django.core.checks import Tags, register
+from collections.abc import Sequence
+from typing import Any
 
-from django_upstash import checks
-from django_upstash.idempotency.checks import check_idempotency
-from django_upstash.sessions.checks import check_sessions
-from django_upstash.tenants.checks import check_tenants
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, register
+from django.utils.module_loading import import_string
+
+from django_upstash.features import Check, features
+from django_upstash.settings import conf
+
+TAG = "django_upstash"
+CHECKS = (
+    Check("django_upstash.settings.checks.check_connections", tags=(Tags.caches,)),
+    Check("django_upstash.settings.checks.check_key_prefix", tags=(Tags.security,)),
+    Check("django_upstash.settings.checks.check_features"),
+    Check("django_upstash.settings.checks.check_deployment", tags=(Tags.security,), deploy=True),
+)
+
+
+class DeferredChecks:
+    """
+    All checks of one kind, as one for Django: they are imported when they run.
+
+    A process that serves requests runs no checks, and should not pay for their imports.
+    """
+
+    def __init__(self, tags: tuple[str, ...], deploy: bool) -> None:
+        self.kind = (tags, deploy)
+
+    def __call__(self, app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+        checks = [*CHECKS, *(check for feature in features() for check in feature.checks)]
+        wanted = [import_string(check.function) for check in checks if (check.tags, check.deploy) == self.kind]
+        return [message for check in wanted for message in check(app_configs, **kwargs)]
+
+
+# Objects of this module, for Django tells checks that are registered twice by what they are.
+DEFERRED = (
+    DeferredChecks((), deploy=False),
+    DeferredChecks((Tags.caches,), deploy=False),
+    DeferredChecks((Tags.security,), deploy=False),
+    DeferredChecks((Tags.security,), deploy=True),
+)
 
 
 class DjangoUpstashConfig(AppConfig):
@@ -17,11 +52,6 @@ class DjangoUpstashConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        register(checks.check_connections, Tags.caches, checks.TAG)
-        register(checks.check_caches, Tags.caches, checks.TAG)
-        register(check_sessions, checks.TAG)
-        register(check_idempotency, checks.TAG)
-        register(check_tenants, checks.TAG)
-        register(checks.check_ratelimit, checks.TAG)
-        register(checks.check_breakers, checks.TAG)
-        register(checks.check_deployment, Tags.security, checks.TAG, deploy=True)
+        conf.hide_credentials()
+        for checks in DEFERRED:
+            register(checks, *checks.kind[0], TAG, deploy=checks.kind[1])

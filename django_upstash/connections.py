@@ -7,22 +7,27 @@ Process-wide connections: alias → ``Connection``, whose ``run`` and ``arun`` c
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.signals import setting_changed
 
-from django_upstash import conf
-from django_upstash.availability import Availability
-from django_upstash.capabilities import Capabilities
-from django_upstash.meter import Meter
-from django_upstash.operations import Operation, command
+from django_upstash.credentials import known
+from django_upstash.exceptions import UpstashError
+from django_upstash.forks import Lock, reset_after_fork
+from django_upstash.operations import Command, Operation, Reply, command
+from django_upstash.operations.capabilities import Capabilities
+from django_upstash.settings import conf
+from django_upstash.settings.key_prefix import PREFIX_SETTING
+from django_upstash.wire.availability import Availability
+from django_upstash.wire.meter import Meter
+from django_upstash.wire.refusals import Standing
+from django_upstash.wire.replies import EXPECTED, Progress, misread
+from django_upstash.wire.replies import check as check_reply
 
 if TYPE_CHECKING:
     import upstash_redis
@@ -30,17 +35,15 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
-    from django_upstash.conf import ConnectionSettings
-    from django_upstash.routes.base import Route
+    from django_upstash.diagnostics.handshake import FirstUse
+    from django_upstash.settings.conf import ConnectionSettings
+    from django_upstash.wire.base import Route
+    from django_upstash.wire.shared_connection import Closable
 
-# What a probe waits for each of: the connection, and the answer on it.
+# What a probe may take, the connection and the answer on it.
 _PROBE_SECONDS = 1.0
 
 Result = TypeVar("Result")
-
-
-class Closable(Protocol):
-    def close(self) -> None: ...
 
 
 class Connection:
@@ -48,13 +51,15 @@ class Connection:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self.settings = settings
+        known.add(settings.secrets)
         self.meter = Meter()
         self.capabilities = Capabilities(settings)
         self.availability = Availability(Probe(settings))
         self._route: Route | None = None
-        self._is_unverified = settings.verify
+        self.refusal = Standing()
         self._companions: weakref.WeakSet[Closable] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = Lock()
+        self._first_use = self._verification() if settings.verify else None
 
     def __repr__(self) -> str:
         return f"<Connection {self.settings.alias}: {self.settings.route} {self.settings.safe_url}>"
@@ -66,54 +71,103 @@ class Connection:
             if self._route is None:
                 route = make_route(self.settings)
                 route.traffic = self.meter.traffic  # which outlives the route
-                self._route = self._verifying(route) if self._is_unverified else route
+                self._route = route
             return self._route
 
     def run(self, operation: Operation[Result]) -> Result:
-        """Run an operation, through as many round trips as its replies ask for, and return its result."""
+        """
+        Run an operation, through as many round trips as its replies ask for, and return its result.
+
+        Raises ``ProtocolError`` for replies that are none to its commands, beside what the route and ``parse`` raise.
+        """
+        if self._first_use is not None:
+            self._first_use.verify()
+        progress: Progress | None = None
         while operation.commands:
+            if self.refusal.error is not None:
+                self.refusal.check()
             started = perf_counter()
             try:
                 replies = (self._route or self.route).execute(
                     operation.commands, atomic=operation.atomic, replay_safe=operation.replay_safe
                 )
             except Exception as error:
-                self.meter.failed(operation, perf_counter() - started, error)
-                self.availability.failed(error, started)
+                self._failed(operation, started, error)
                 raise
-            self.availability.answered()
-            self.meter.ran(operation, perf_counter() - started)
-            result = operation.parse(replies)
+            result = self._read(operation, replies, started)
             if not isinstance(result, Operation):
                 return result
+            progress = progress or Progress()
+            progress.check(operation.commands, replies)
             operation = result
         return _known_result(operation)
 
     async def arun(self, operation: Operation[Result]) -> Result:
-        """Do as ``run`` does, awaited; operations that start in the same tick of the loop share a round trip."""
+        """Async version of ``run``; operations that start in the same tick of the loop share a round trip."""
+        if self._first_use is not None:
+            await self._first_use.averify()
+        progress: Progress | None = None
         while operation.commands:
+            if self.refusal.error is not None:
+                self.refusal.check()
             started = perf_counter()
             try:
                 replies = await (self._route or self.route).aexecute(
                     operation.commands, atomic=operation.atomic, replay_safe=operation.replay_safe
                 )
             except Exception as error:
-                self.meter.failed(operation, perf_counter() - started, error)
-                self.availability.failed(error, started)
+                self._failed(operation, started, error)
                 raise
-            self.availability.answered()
-            self.meter.ran(operation, perf_counter() - started)
-            result = operation.parse(replies)
+            result = self._read(operation, replies, started)
             if not isinstance(result, Operation):
                 return result
+            progress = progress or Progress()
+            progress.check(operation.commands, replies)
             operation = result
         return _known_result(operation)
 
+    def _failed(self, operation: Operation[Any], started: float, error: Exception) -> None:
+        self.meter.failed(operation, perf_counter() - started, error)
+        self.availability.failed(error, started)
+        self.refusal.note(error)
+        if isinstance(error, UpstashError):
+            error.alias = self.settings.alias
+
+    def _read(self, operation: Operation[Result], replies: list[Reply], started: float) -> Result | Operation[Result]:
+        """Note what the replies of a round trip say of the server, and return what the operation reads in them."""
+        if not self.availability.is_up:
+            self.availability.answered()
+        self.meter.ran(operation, perf_counter() - started)
+        # A loop over one reply, by far the most frequent number, costs as much as all else that is done here.
+        if len(operation.commands) != 1 or len(replies) != 1:
+            self._look_at_all(operation.commands, replies)
+        elif type(replies[0]) not in EXPECTED[operation.commands[0][0]]:
+            self._look_at(operation.commands[0], replies[0])
+        if self.refusal.error is not None:
+            self.refusal.answered(replies)
+        try:
+            return operation.parse(replies)
+        except UpstashError:
+            raise
+        except Exception as error:
+            if (unread := misread(operation, replies, error)) is None:
+                raise
+            raise unread from error
+
+    def _look_at_all(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
+        for sent, reply in zip(commands, replies, strict=True):
+            if type(reply) not in EXPECTED[sent[0]]:
+                self._look_at(sent, reply)
+
+    def _look_at(self, sent: Command, reply: Reply) -> None:
+        """Note an error in a command's slot; raise ``ProtocolError`` for a reply that is none to it."""
+        if not isinstance(reply, Exception):
+            return check_reply(sent, reply)
+        return self.refusal.meet(reply)
+
     def be_verified(self) -> None:
-        """Do without the handshake that ``VERIFY`` asks for at first use, for it has been made or takes place now."""
-        with self._lock:
-            self._is_unverified = False
-            self._route = getattr(self._route, "behind", self._route)
+        """Skip the handshake that ``VERIFY`` asks for at first use: it has been made, or is being made now."""
+        self._first_use = None
 
     def ping(self) -> bool:
         """Ask the server for a sign of life, in one command; raise what keeps it from answering."""
@@ -134,13 +188,12 @@ class Connection:
         with self._lock:
             self._companions.add(companion)
 
-    def _verifying(self, route: Route) -> Route:
-        from django_upstash.handshake import VerifyingRoute
+    def _verification(self) -> FirstUse:
+        from django_upstash.diagnostics.handshake import FirstUse
 
-        return VerifyingRoute(self, route)
+        return FirstUse(self)
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
         self.meter.after_fork()
         self.availability.after_fork()
 
@@ -188,6 +241,7 @@ class Probe:
         # Short, for the next one is not sent before: what is lost must not keep the server away after its return.
         self._settings = replace(
             settings,
+            alias=f"{settings.alias}'s probe",  # whose wire is nobody else's
             timeout=min(settings.timeout, _PROBE_SECONDS),
             connect_timeout=min(settings.connect_seconds, _PROBE_SECONDS),
             retries=0,
@@ -205,14 +259,14 @@ class Probe:
 def make_route(settings: ConnectionSettings) -> Route:
     """Return the route that the URL's scheme names. The only place that chooses one, and it imports no other."""
     if settings.route == "rest":
-        from django_upstash.routes.rest import RestRoute
+        from django_upstash.wire.rest import RestRoute
 
         return RestRoute(settings)
     if settings.route == "embedded":
-        from django_upstash.routes.embedded import EmbeddedRoute
+        from django_upstash.wire.embedded import EmbeddedRoute
 
         return EmbeddedRoute(settings)
-    from django_upstash.routes.native import NativeRoute
+    from django_upstash.wire.native import NativeRoute
 
     return NativeRoute(settings)
 
@@ -222,7 +276,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._connections: dict[Any, Connection] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __getitem__(self, alias: str) -> Connection:
         found = self._connections.get(alias)
@@ -256,18 +310,19 @@ class Connections:
             return self._connections[key]
 
     def after_fork(self) -> None:
-        """In a forked child: replace the locks, which another thread of the parent may have held."""
-        self._lock = threading.Lock()
+        """In a forked child: count from zero, and find out alone whether the servers answer."""
         for connection in self._connections.values():
             connection.after_fork()
 
 
 connections = Connections()
-os.register_at_fork(after_in_child=connections.after_fork)
+reset_after_fork(connections.after_fork)
 
 
 def _forget_changed(*, setting: str, **kwargs: Any) -> None:
-    if setting in ("UPSTASH", "CACHES"):
+    if setting.startswith("UPSTASH") or setting == "CACHES":
+        conf.hide_credentials()
+    if setting in ("UPSTASH", "CACHES", PREFIX_SETTING):
         connections.close_all()
 
 

@@ -1,24 +1,26 @@
 """
-Every error this package raises, all of them also redis-py's own.
+Every error this package raises, all of them also redis-py's own once that is imported.
 
     UpstashError
-    ├── ConnectionError             the wire failed; whether the commands ran is unknown unless the text says so
+    ├── ConnectionError             the connection failed; the commands may have run unless the text says otherwise
     │   ├── AuthenticationError     wrong or missing password or token
-    │   ├── MaxConnectionsError     no connection became free within the pool timeout, or the server takes no more
+    │   ├── MaxConnectionsError     the server takes no more connections
+    │   │   └── PoolTimeoutError    no connection of this process became free within POOL_TIMEOUT
     │   ├── BusyLoadingError        the server is still loading its data
-    │   ├── ServiceUnavailableError the REST gateway answered 429 or 5xx
-    │   ├── ServerAwayError         the server was not asked, for it has not answered a moment ago
-    │   ├── SessionUnavailableError a session that could not be read in this request, and so cannot be saved either
-    │   └── ProtocolError           the answer was not Redis': HTML, truncated, empty
+    │   ├── ServiceUnavailableError the REST gateway answered 5xx
+    │   │   └── TooManyRequestsError    the REST gateway answered 429: rate limit or budget used up
+    │   ├── ServerAwayError         the server did not respond recently and was not asked
+    │   ├── SessionUnavailableError a session that could not be read, so it cannot be saved
+    │   └── ProtocolError           the reply was not valid: HTML, truncated, empty
     ├── TimeoutError                no answer within the timeout; whether the commands ran is unknown
-    ├── ReservationLostError        an idempotency key or a job that was not finished in time, and may be another's
-    ├── LockNotAcquired             somebody else held the lock for as long as the caller would wait
-    ├── LockLost                    the lock was somebody else's, or nobody's, before its holder had finished
-    ├── CircuitOpen                 a breaker refused a call, for what it guards has failed a moment ago
-    ├── DataError                   an argument that cannot be sent; nothing was sent
-    │   ├── NotOverRestError        what needs a connection of its own, asked of one over REST
-    │   └── OversizedValueError     a value above the size that a cache takes
-    └── ResponseError               the server refused one command (the error in that command's slot)
+    ├── ReservationLostError        an idempotency key or job expired before it was finished
+    ├── LockNotAcquired             another holder kept the lock for the whole wait
+    ├── LockLost                    the lock expired or was taken before its holder finished
+    ├── CircuitOpen                 a circuit breaker refused a call because recent ones failed
+    ├── DataError                   an argument cannot be sent; nothing was sent
+    │   ├── NotOverRestError        needs a dedicated connection, which REST does not have
+    │   └── OversizedValueError     a value larger than the cache accepts
+    └── ResponseError               the server refused one command
         ├── UnknownCommandError     the server does not have the command
         ├── NoScriptError           EVALSHA of a script the server has not seen
         ├── NoPermissionError       the user or token may not run the command
@@ -26,14 +28,16 @@ Every error this package raises, all of them also redis-py's own.
         ├── OutOfMemoryError        the database is full
         ├── QuotaExceededError      the plan's request limit is used up
         ├── PayloadTooLargeError    a request, reply or record above the server's limit
-        └── ExecAbortError          a transaction of which nothing was executed
+        └── ExecAbortError          a transaction was discarded; none of its commands ran
 """
 
 from __future__ import annotations
 
 import re
+import sys
+from typing import TYPE_CHECKING, Any
 
-import redis.exceptions as redis
+from django_upstash.credentials import known
 
 __all__ = [
     "AuthenticationError",
@@ -51,6 +55,7 @@ __all__ = [
     "OutOfMemoryError",
     "OversizedValueError",
     "PayloadTooLargeError",
+    "PoolTimeoutError",
     "ProtocolError",
     "QuotaExceededError",
     "ReadOnlyError",
@@ -60,66 +65,131 @@ __all__ = [
     "ServiceUnavailableError",
     "SessionUnavailableError",
     "TimeoutError",
+    "TooManyRequestsError",
     "UnknownCommandError",
     "UpstashError",
     "server_error",
 ]
 
-
-class UpstashError(redis.RedisError):
-    """Base of all errors of this package."""
-
-
-class ConnectionError(UpstashError, redis.ConnectionError):
-    """The wire failed. Unless the text says that nothing was sent, the commands may have run."""
+_NOT_CONTACTED = (
+    "The server did not respond recently and is not being contacted for now; it is checked once a second. "
+    "Nothing was sent."
+)
 
 
-class AuthenticationError(ConnectionError, redis.AuthenticationError):
-    """The server refused the password or the token."""
+if TYPE_CHECKING:
+    from redis.exceptions import RedisError as _ReplaceableBase
+else:
+
+    class _ReplaceableBase(Exception):
+        """The base until redis-py is imported: Python lets a class be replaced as a base, but not Exception itself."""
 
 
-class MaxConnectionsError(ConnectionError, redis.MaxConnectionsError):
-    """No connection became free within ``POOL_TIMEOUT`` seconds, or the server accepts no more."""
+class UpstashError(_ReplaceableBase):
+    """
+    Base of all errors of this package.
+
+    ``is_outage`` says whether the error is evidence that the server does not answer at all. The wire sets it to False
+    on an instance where it is not: a reused connection that broke, a wait of this process's own making.
+    ``is_doubtful`` says that the evidence is a reused connection's silence: the server is asked again at once, over a
+    new one. ``alias`` is the connection it was met on, "" where nothing was sent.
+    """
+
+    alias = ""
+    is_outage = False
+    is_doubtful = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> UpstashError:
+        derive_from_redis()
+        return super().__new__(cls, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.args))})"
 
 
-class BusyLoadingError(ConnectionError, redis.BusyLoadingError):
-    """The server is loading its data set into memory."""
+class ConnectionError(UpstashError):
+    """The connection failed. The commands may have run, unless the text says that nothing was sent."""
+
+    is_outage = True
+
+
+class AuthenticationError(ConnectionError):
+    """The server refused the password or the token. This is not an outage."""
+
+    is_outage = False
+
+
+class MaxConnectionsError(ConnectionError):
+    """The server accepts no more connections."""
+
+    is_outage = False
+
+
+class PoolTimeoutError(MaxConnectionsError):
+    """No connection of this process became free within ``POOL_TIMEOUT`` seconds. Nothing was sent."""
+
+
+class BusyLoadingError(ConnectionError):
+    """The server is loading its data set into memory, or is a replica that has lost its primary."""
 
 
 class ServiceUnavailableError(ConnectionError):
     """The REST endpoint answered 429 or 5xx."""
 
 
+class TooManyRequestsError(ServiceUnavailableError):
+    """
+    The REST endpoint answered 429: the rate limit or the budget of the plan is used up. This is not an outage.
+
+    ``retry_after`` is the number of seconds until it accepts requests again, or None if it does not say.
+    """
+
+    is_outage = False
+    retry_after: float | None = None
+
+
 class ServerAwayError(ConnectionError):
-    """The server has not answered a moment ago, and is left alone for now. Nothing was sent."""
+    """The server did not respond recently and is not being contacted for now. Nothing was sent."""
+
+    def __init__(self, text: str = _NOT_CONTACTED) -> None:
+        super().__init__(text)
 
 
 class SessionUnavailableError(ConnectionError):
-    """A session that could not be read in this request, which was served without it, and so cannot be saved either."""
+    """The session could not be read, the request was served without it, and so it cannot be saved."""
 
 
-class ProtocolError(ConnectionError, redis.InvalidResponse):
-    """What came back is not an answer of Redis or of Upstash REST."""
+class ProtocolError(ConnectionError):
+    """
+    The reply is not a valid reply of Redis or of the Upstash REST API: another program answers, which is not an outage.
+
+    ``is_truncated`` says that the connection was closed before the reply was whole, as a server does that goes away.
+    """
+
+    is_outage = False
+    is_truncated = False
 
 
-class TimeoutError(UpstashError, redis.TimeoutError):
+class TimeoutError(UpstashError):
     """No answer within ``TIMEOUT`` seconds. The commands may have run."""
+
+    is_outage = True
 
 
 class ReservationLostError(UpstashError):
-    """The reservation of an idempotency key or of a job has ended before its owner was done. Nothing was changed."""
+    """The reservation of an idempotency key or a job expired before its owner finished. Nothing was changed."""
 
 
-class LockNotAcquired(UpstashError, redis.LockError):
-    """Somebody else held the lock for as long as the caller would wait."""
+class LockNotAcquired(UpstashError):
+    """Another holder kept the lock for as long as the caller was willing to wait."""
 
 
-class LockLost(UpstashError, redis.LockNotOwnedError):
-    """The lease ended, or its key was removed, before the holder had finished: another may have held it as well."""
+class LockLost(UpstashError):
+    """The lease expired or its key was removed before the holder finished: another may have held the lock, too."""
 
 
 class CircuitOpen(UpstashError):
-    """A breaker refused a call. ``name`` is the breaker's, ``retry_after`` the seconds until another has a chance."""
+    """A circuit breaker refused a call. ``name`` is the breaker; ``retry_after`` is the seconds until the next try."""
 
     def __init__(self, name: str, retry_after: float) -> None:
         super().__init__(name, retry_after)
@@ -130,19 +200,19 @@ class CircuitOpen(UpstashError):
         return f"The circuit {self.name!r} is open; try again in {self.retry_after:.1f} s."
 
 
-class DataError(UpstashError, redis.DataError):
+class DataError(UpstashError):
     """An argument that cannot be sent. Nothing was sent."""
 
 
 class NotOverRestError(DataError, NotImplementedError):
-    """What needs a connection of its own, asked of a connection over REST. Nothing was sent."""
+    """The operation needs a dedicated connection, which REST does not have. Nothing was sent."""
 
 
 class OversizedValueError(DataError, ValueError):
-    """The stored form of a value is larger than the cache takes. Nothing was sent."""
+    """The encoded value is larger than the cache accepts. Nothing was sent."""
 
 
-class ResponseError(UpstashError, redis.ResponseError):
+class ResponseError(UpstashError):
     """The server refused a command."""
 
 
@@ -150,32 +220,77 @@ class UnknownCommandError(ResponseError):
     """The server does not have this command."""
 
 
-class NoScriptError(ResponseError, redis.NoScriptError):
+class NoScriptError(ResponseError):
     """The server has not seen the script of this SHA."""
 
 
-class NoPermissionError(ResponseError, redis.NoPermissionError):
+class NoPermissionError(ResponseError):
     """The user or token may not run this command."""
 
 
-class ReadOnlyError(ResponseError, redis.ReadOnlyError):
+class ReadOnlyError(ResponseError):
     """The server refuses writes: a replica, a read-only token, or an upgrade in progress."""
 
 
-class OutOfMemoryError(ResponseError, redis.OutOfMemoryError):
+class OutOfMemoryError(ResponseError):
     """The database is full; reads and deletes still work."""
 
 
 class QuotaExceededError(ResponseError):
-    """The plan's number of requests is used up until the next billing period."""
+    """The plan's requests are used up until the next billing period."""
 
 
 class PayloadTooLargeError(ResponseError):
     """A request, a reply or a record is larger than the server allows."""
 
 
-class ExecAbortError(ResponseError, redis.ExecAbortError):
+class ExecAbortError(ResponseError):
     """The transaction was discarded; none of its commands ran."""
+
+
+# What each class derives from besides, where redis-py is imported: the classes of redis.exceptions.
+_REDIS_BASES: dict[type[UpstashError], str] = {
+    UpstashError: "RedisError",
+    ConnectionError: "ConnectionError",
+    AuthenticationError: "AuthenticationError",
+    MaxConnectionsError: "MaxConnectionsError",
+    BusyLoadingError: "BusyLoadingError",
+    ProtocolError: "InvalidResponse",
+    TimeoutError: "TimeoutError",
+    LockNotAcquired: "LockError",
+    LockLost: "LockNotOwnedError",
+    DataError: "DataError",
+    ResponseError: "ResponseError",
+    NoScriptError: "NoScriptError",
+    NoPermissionError: "NoPermissionError",
+    ReadOnlyError: "ReadOnlyError",
+    OutOfMemoryError: "OutOfMemoryError",
+    ExecAbortError: "ExecAbortError",
+}
+_derived_from: list[object] = []
+
+
+def derive_from_redis() -> None:
+    """
+    Make these classes subclasses of redis-py's, if that has been imported.
+
+    A process that uses REST alone need not import it, which takes longer than all of this package. Each error does this
+    when it is made, so that ``except redis.ConnectionError`` catches it: that line has imported redis-py by then.
+    """
+    module = sys.modules.get("redis.exceptions")
+    if module is None or module in _derived_from:
+        return
+    classes: dict[type[UpstashError], Any] = {
+        error: getattr(module, name, None) for error, name in _REDIS_BASES.items()
+    }
+    if None in classes.values():
+        return  # another thread is importing it
+    for error, base in classes.items():
+        own = [
+            found for found in error.__bases__ if issubclass(found, UpstashError)
+        ]  # another thread may be at it, too
+        error.__bases__ = (*own, base)
+    _derived_from.append(module)
 
 
 # Codes as they lead an error line (https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors).
@@ -185,35 +300,81 @@ _BY_CODE: dict[str, type[ResponseError | ConnectionError]] = {
     "NOAUTH": AuthenticationError,
     "WRONGPASS": AuthenticationError,
     "LOADING": BusyLoadingError,
+    "MASTERDOWN": BusyLoadingError,
     "NOSCRIPT": NoScriptError,
     "NOPERM": NoPermissionError,
     "READONLY": ReadOnlyError,
     "OOM": OutOfMemoryError,
     "EXECABORT": ExecAbortError,
 }
-_BY_BEGINNING: tuple[tuple[str, type[ResponseError | ConnectionError]], ...] = (
-    ("unknown command", UnknownCommandError),
-    ("Command is not available", UnknownCommandError),
-    ("max number of clients reached", MaxConnectionsError),
-    ("max concurrent connections exceeded", MaxConnectionsError),
-    ("max requests limit exceeded", QuotaExceededError),
-    ("max daily request limit exceeded", QuotaExceededError),
-    ("max request size exceeded", PayloadTooLargeError),
-    ("max single record size exceeded", PayloadTooLargeError),
-    ("max key size exceeded", PayloadTooLargeError),
-    ("DB capacity quota exceeded", OutOfMemoryError),
-)
+_BY_PHRASE: dict[str, type[ResponseError | ConnectionError]] = {
+    "unknown command": UnknownCommandError,
+    "Command is not available": UnknownCommandError,
+    "max number of clients reached": MaxConnectionsError,
+    "max concurrent connections exceeded": MaxConnectionsError,
+    "max requests limit exceeded": QuotaExceededError,
+    "max daily request limit exceeded": QuotaExceededError,
+    "max request size exceeded": PayloadTooLargeError,
+    "max single record size exceeded": PayloadTooLargeError,
+    "max key size exceeded": PayloadTooLargeError,
+    "DB capacity quota exceeded": OutOfMemoryError,
+    "ACL failure in script": NoPermissionError,
+}
 # Servers echo what they were sent, so everything from here on may be somebody's secret.
 _ECHO = re.compile(r",? with args beginning with:.*| Key was: .*|\n.*", re.DOTALL)
+_CODE = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
+# What is quoted was sent by a client, and may read like any code.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_KNOWN = rf"(?P<code>{'|'.join(_BY_CODE)})(?= |$)|(?P<phrase>{'|'.join(map(re.escape, _BY_PHRASE))})"
+# A server in front puts words of its own before the error that it was told: "Command failed: NOSCRIPT No matching…",
+# "(error) NOSCRIPT …". Redis 6 does the same to the errors of a script's commands: "… @user_script: 1: -OOM …".
+_PASSED_ON = re.compile(rf"(?:: |\) |\] | - )-?(?:{_KNOWN})")
+_IN_SCRIPT = re.compile(rf"user_script: ?\d+: -?(?:{_KNOWN})")
 _LONGEST_TEXT = 300
 
 
 def server_error(text: str) -> ResponseError | ConnectionError:
     """Return the error for a server's error line, ``"CODE text"``, without the arguments it echoes."""
-    code, _, detail = _ECHO.sub("", text).partition(" ")
+    text = _ECHO.sub("", text)
+    code, _, detail = text.partition(" ")
     kind = _BY_CODE.get(code)
     if kind is None:
-        return ResponseError(f"{code} {detail}"[:_LONGEST_TEXT])
+        if not _CODE.match(text) and (found := _first_known(_PASSED_ON, text)):
+            return found
+        return ResponseError(_shown(f"{code} {detail}"))
     if kind is ResponseError:
-        kind = next((kind for beginning, kind in _BY_BEGINNING if detail.startswith(beginning)), kind)
-    return kind(detail[:_LONGEST_TEXT])
+        return _of_detail(detail)
+    return kind(_shown(detail))
+
+
+def _shown(text: str) -> str:
+    """Return what an error says of a server's text: a server in front may quote the token, or all of the request."""
+    return known.cut_from(text)[:_LONGEST_TEXT]
+
+
+def _of_detail(detail: str) -> ResponseError | ConnectionError:
+    """Return the error of a line whose code is ERR, which says nothing: the words after it do."""
+    for phrase, kind in _BY_PHRASE.items():
+        if detail.startswith(phrase):
+            return kind(_shown(detail))
+    # What runs has been found, so NOSCRIPT in a script's error is the script's own word.
+    if (found := _first_known(_IN_SCRIPT, detail)) and not isinstance(found, NoScriptError):
+        return found
+    if "script" not in detail.partition(": ")[0] and (found := _first_known(_PASSED_ON, detail)):
+        return found
+    return ResponseError(_shown(detail))
+
+
+def _first_known(pattern: re.Pattern[str], text: str) -> ResponseError | ConnectionError | None:
+    """Return the error of the first known code or phrase where the pattern expects one, and nothing was quoted."""
+    match = pattern.search(_QUOTED.sub(lambda quoted: "'" + "." * (len(quoted[0]) - 2) + "'", text))
+    if match is None:
+        return None
+    if match["phrase"]:
+        return _BY_PHRASE[match["phrase"]](_shown(text[match.start("phrase") :]))
+    rest = text[match.end("code") :].lstrip()
+    kind = _BY_CODE[match["code"]]
+    return _of_detail(rest) if kind is ResponseError else kind(_shown(rest))
+
+
+derive_from_redis()

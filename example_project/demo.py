@@ -72,7 +72,7 @@ def configure(rest_url: str, token: str) -> None:
 
 
 def run(site_port: int, rest_port: int, token: str) -> None:
-    from django_upstash.local import LocalServer
+    from django_upstash.dev_server import LocalServer
     from example_project.traffic import searching
 
     print("Starting Valkey and the local REST server ...", flush=True)

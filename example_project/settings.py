@@ -13,6 +13,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_upstash.settings.environment import key_prefix_from_env
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = os.environ.get("DJANGO_DEBUG", "1") == "1"
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY", "")
@@ -30,6 +32,10 @@ if rest_url := os.environ.get("UPSTASH_REDIS_REST_URL"):
     UPSTASH["rest"] = {"URL": rest_url, "TOKEN": os.environ.get("UPSTASH_REDIS_REST_TOKEN", "")}
     CACHES["rest"] = {"BACKEND": "django_upstash.cache.UpstashCache", "LOCATION": "rest", "KEY_PREFIX": "example"}
 
+UPSTASH_KEY_PREFIX = key_prefix_from_env()  # another in each preview, for previews share the database
+
+# The one database has its eviction off; a cache that is to evict would have another.
+SILENCED_SYSTEM_CHECKS = ["django_upstash.W009"]
 SESSION_ENGINE = "django_upstash.sessions"
 UPSTASH_SESSIONS = {"PREFIX": "example-session", "INDEX": True}
 UPSTASH_RATELIMIT = {"ON_FAILURE": "local", "X_HEADERS": True, "STATISTICS": True}
@@ -54,6 +60,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "example_project.security.ContentSecurityPolicyMiddleware",
+    "django_upstash.health.unavailable.OutageMiddleware",
     "django_upstash.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -6,27 +6,55 @@ A test that takes ``connection``, ``route_settings`` or ``make_cache`` runs once
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.signals import request_finished
 from django.db import close_old_connections
+from hypothesis import settings as hypothesis_settings
 
-from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.operations import command
+from django_upstash.ratelimit import process_state
+from django_upstash.settings.conf import make_settings
+from django_upstash.tenants import metering
+from tests import forking
+from tests.loops import needs_uvloop, run
 from tests.servers import Server, start_valkey
 
 if TYPE_CHECKING:
     from django_upstash.cache import UpstashCache
 
+# The same examples in every run, and none from the runs before; --hypothesis-profile=default looks for others.
+hypothesis_settings.register_profile("same_examples", derandomize=True, database=None)
+hypothesis_settings.load_profile("same_examples")
+
 # A shell makes its background jobs ignore Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROUTES = ("native", "rest", "embedded")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make the cases slow that a test's ``default_cases`` leaves out of the default run."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("default_cases"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for all_cases in cases.values():
+        all_cases.sort(key=lambda item: tuple(item.callspec.indices.values()))  # type: ignore[attr-defined]
+        (count,) = all_cases[0].get_closest_marker("default_cases").args  # type: ignore[union-attr]
+        steps = max(count - 1, 1)
+        kept = {round(number * (len(all_cases) - 1) / steps) for number in range(count)}
+        for number, item in enumerate(all_cases):
+            if number not in kept:
+                item.add_marker("slow")
 
 
 @pytest.fixture
@@ -60,6 +88,13 @@ def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connec
     connection.close()
 
 
+@pytest.fixture(params=list(forking.WAYS.values()), ids=list(forking.WAYS))
+def fork(request: pytest.FixtureRequest) -> Callable[[], int]:
+    """How a test forks: with Python's hooks, and without. It is skipped where there is no fork."""
+    way: Callable[[], int] = request.param
+    return way
+
+
 @pytest.fixture(params=ROUTES)
 def route(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -70,6 +105,7 @@ def upstash(
     valkey: Server, local_server: LocalServer, embedded_server: Connection, settings: Any
 ) -> dict[str, dict[str, Any]]:
     """``settings.UPSTASH`` with one alias per route, each to an empty server that has seen no script."""
+    _drop_counts()
     for emptying in (("FLUSHALL",), ("SCRIPT", "FLUSH")):
         valkey.call(*emptying)
         embedded_server.run(command(*emptying))
@@ -82,6 +118,14 @@ def upstash(
     }
     settings.UPSTASH = aliases
     return aliases
+
+
+def _drop_counts() -> None:
+    """Forget what earlier tests have counted: the end of a request in a later one would write it."""
+    for _, memory in process_state.memories():
+        memory.after_fork()
+    for meter in metering.all_meters():
+        meter.after_fork()
 
 
 @pytest.fixture
@@ -107,3 +151,10 @@ def make_cache(upstash: dict[str, dict[str, Any]]) -> Callable[..., UpstashCache
         return UpstashCache(route, entry)
 
     return make
+
+
+@pytest.fixture(params=["asyncio", needs_uvloop("uvloop")])
+def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test once on each kind of event loop: ``asyncio.run`` makes one of that kind."""
+    monkeypatch.setattr(asyncio, "run", partial(run, loop=request.param))
+    return str(request.param)

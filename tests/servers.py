@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import hiredis
 import trustme
@@ -57,6 +57,8 @@ class Certificate:
 class Server:
     """A running Redis-compatible server, its addresses, and what it counts."""
 
+    environment: Mapping[str, str] = {}
+
     def __init__(self, program: Path, directory: Path, config: Mapping[str, Config]) -> None:
         self.program = program
         self.directory = directory
@@ -84,7 +86,13 @@ class Server:
         config_file = self.directory / "server.conf"
         config_file.write_text("".join(self._config_lines()))
         with (self.directory / "server.log").open("w") as log:
-            self.process = subprocess.Popen([self.program, config_file], stdout=log, stderr=log, cwd=self.directory)
+            self.process = subprocess.Popen(
+                [self.program, config_file],
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env={**os.environ, **self.environment},
+            )
         lifeline = ["sh", "-c", _LIFELINE, str(self.process.pid), str(self.directory)]
         self._lifeline = subprocess.Popen(lifeline, stdin=subprocess.PIPE, start_new_session=True)
         self._connect_probe()
@@ -202,6 +210,39 @@ class Server:
         raise RuntimeError(f"{self.program.name} did not start:\n{log[-1000:]}")
 
 
+class AdjustableServer(Server):
+    """A server whose clock, by which keys expire as well, can be set."""
+
+    def start(self) -> None:
+        self._write_clock(0)
+        self.environment = {
+            "LD_PRELOAD": str(libfaketime()),
+            "FAKETIME_TIMESTAMP_FILE": str(self.directory / "clock"),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        super().start()
+
+    def set_clock(self, seconds: float) -> None:
+        """Let the clock be so many seconds ahead of this machine's; return once the server goes by it."""
+        self._write_clock(seconds)
+        deadline = time.monotonic() + START_TIMEOUT
+        while abs(self._clock() - time.time() - seconds) > 0.05 and time.monotonic() < deadline:
+            pass
+
+    def _clock(self) -> float:
+        whole, microseconds = self.call("TIME")
+        return int(whole) + int(microseconds) / 1_000_000
+
+    def _write_clock(self, seconds: float) -> None:
+        written = self.directory / "clock.new"
+        written.write_text(f"{seconds:+f}\n")
+        written.replace(self.directory / "clock")
+
+
+Kind = TypeVar("Kind", bound=Server)
+
+
 class Counts:
     """What a server counted during a block; known when the block has ended."""
 
@@ -216,7 +257,7 @@ class Counts:
 @contextmanager
 def start_valkey(**config: Config) -> Iterator[Server]:
     """Run a Valkey. ``config`` goes into its configuration file: ``maxclients=3, user=["ann on >secret ~* +@all"]``."""
-    with _running(valkey_program(), config) as server:
+    with _running(valkey_program(), config, Server) as server:
         yield server
 
 
@@ -227,8 +268,24 @@ def start_redis(*, tls: bool = False, **config: Config) -> Iterator[Server]:
         made = certificate()
         files = {"tls_cert_file": made.cert_file, "tls_key_file": made.key_file, "tls_ca_cert_file": made.ca_file}
         config = {**{name: str(path) for name, path in files.items()}, "tls_auth_clients": "no", **config}
-    with _running(redis_program(), config) as server:
+    with _running(redis_program(), config, Server) as server:
         yield server
+
+
+@contextmanager
+def start_adjustable_valkey() -> Iterator[AdjustableServer]:
+    """Run a Valkey whose clock can be set; raise ``ServerMissing`` where libfaketime is not installed."""
+    libfaketime()
+    with _running(valkey_program(), {}, AdjustableServer) as server:
+        yield server
+
+
+def libfaketime() -> Path:
+    """Return the path of the library that gives a process another time."""
+    for folder in Path("/usr/lib").glob("*/faketime"):
+        if (found := folder / "libfaketime.so.1").exists():
+            return found
+    raise ServerMissing("libfaketime is not installed; apt-get install faketime.")
 
 
 def valkey_program() -> Path:
@@ -264,10 +321,10 @@ def certificate() -> Certificate:
 
 
 @contextmanager
-def _running(program: Path, config: Mapping[str, Config]) -> Iterator[Server]:
+def _running(program: Path, config: Mapping[str, Config], kind: type[Kind]) -> Iterator[Kind]:
     directory = Path(tempfile.mkdtemp(prefix="upstash-"))
     try:
-        server = Server(program, directory, config)
+        server = kind(program, directory, config)
         try:
             yield server
         finally:

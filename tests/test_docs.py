@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.servers import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,8 +48,9 @@ def compiled(page: Path, line: int, source: str) -> CodeType:
 
 
 @pytest.fixture
-def documented(settings: Any, valkey: Server, local_server: LocalServer) -> None:
-    """Configure what the pages assume."""
+def documented(settings: Any, valkey: Server, local_server: LocalServer) -> Iterator[None]:
+    """Configure what the pages assume; what they put into the environment ends with them."""
+    before = dict(os.environ)
     backend = "django_upstash.cache.UpstashCache"
     valkey.call("FLUSHALL")
     settings.UPSTASH = {
@@ -56,6 +58,9 @@ def documented(settings: Any, valkey: Server, local_server: LocalServer) -> None
         "rest": {"URL": local_server.url, "TOKEN": local_server.token},
     }
     settings.CACHES = {alias: {"BACKEND": backend, "LOCATION": alias} for alias in settings.UPSTASH}
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.mark.django_db

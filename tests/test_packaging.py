@@ -100,7 +100,7 @@ def test_wheel__holds_the_package_and_works_without_extras(tmp_path: Path) -> No
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel)
-    run(python, "-c", "import django_upstash.cache, django_upstash.routes.native, django_upstash.routes.rest")
+    run(python, "-c", "import django_upstash.cache, django_upstash.wire.native, django_upstash.wire.rest")
 
 
 def run(*command: str | Path) -> None:

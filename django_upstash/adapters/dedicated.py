@@ -7,7 +7,6 @@ them from here. Only the native route has them: over REST asking for one is an e
 
 from __future__ import annotations
 
-import os
 import socket
 import weakref
 from collections.abc import Iterator
@@ -20,15 +19,17 @@ from redis._parsers import _HiredisParser
 
 from django_upstash.adapters import blocking
 from django_upstash.adapters.commands import encode
+from django_upstash.credentials import SecretBytes
 from django_upstash.exceptions import ConnectionError, NotOverRestError, TimeoutError, UpstashError, server_error
+from django_upstash.forks import check_fork, reset_after_fork
 from django_upstash.operations import Command, Reply
-from django_upstash.routes.pool import Pool
-from django_upstash.routes.sockets import is_quiet
+from django_upstash.wire.pool import Place, Pool
+from django_upstash.wire.sockets import is_quiet
 
 if TYPE_CHECKING:
-    from django_upstash.conf import ConnectionSettings
-    from django_upstash.connections import Connection
-    from django_upstash.routes.native import NativeRoute
+    from django_upstash.settings.conf import ConnectionSettings
+    from django_upstash.wire.native import NativeRoute
+    from django_upstash.wire.shared_connection import SharedConnection
 
 # One of redis-py's connection classes, whose annotations differ from version to version.
 RedisConnection: TypeAlias = Any
@@ -50,6 +51,14 @@ def track(pool: Forkable) -> None:
 class ErrorParser(_HiredisParser):
     """redis-py's parser, making this package's errors, which do not echo arguments."""
 
+    # Of the handshake, in ``monotonic()`` time: an answer that drips would renew the socket's own timeout.
+    deadline: float | None = None
+
+    def read_from_socket(self, *arguments: Any, **options: Any) -> Any:
+        if self.deadline is not None:
+            self._sock.settimeout(max(self.deadline - monotonic(), 0.001))
+        return super().read_from_socket(*arguments, **options)  # type: ignore[no-untyped-call]
+
     @classmethod
     def parse_error(cls, response: str) -> Exception:
         return server_error(response)
@@ -59,19 +68,20 @@ class Packer:
     """redis-py's interface of what packs commands; its own hands hiredis integers that crash the process."""
 
     def pack(self, *arguments: Any) -> list[bytes]:
-        from django_upstash.routes.native import pack
+        from django_upstash.wire.packing import pack
 
-        return [pack([encode(arguments)], stateful=True)]
+        return [SecretBytes(pack([encode(arguments)], stateful=True))]
 
 
 class DedicatedWire:
     """One redis-py connection, as ``Pool`` keeps it."""
 
-    epoch: object = None
+    place: Place | None = None
+    haste: Place | None = None
 
     def __init__(self, connection: RedisConnection) -> None:
         self.connection = connection
-        self.idle_since = monotonic()
+        self.idle_since = self.taken = monotonic()
 
     def is_alive(self) -> bool:
         sock = self.connection._sock
@@ -85,10 +95,10 @@ class DedicatedConnections(redis.ConnectionPool):
     """
     At most ``MAX_CONNECTIONS`` connections beside the route's own, each lent to one caller at a time.
 
-    Who finds all of them lent waits in line up to ``POOL_TIMEOUT`` seconds and gets ``MaxConnectionsError``.
+    Who finds all of them lent waits in line up to ``POOL_TIMEOUT`` seconds and gets ``PoolTimeoutError``.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SharedConnection) -> None:
         super().__init__(**shown_kwargs(connection.settings))
         self.owner = connection
         self._settings = connection.settings
@@ -108,8 +118,9 @@ class DedicatedConnections(redis.ConnectionPool):
         """Return an open connection for the caller's sole use, until it is released."""
         self.require("This")
         wire = self._wires.acquire()
-        # The pool does not look at a wire that was in use a moment ago; what is sent here is never sent again.
-        while not wire.is_alive():
+        # The pool does not look at a wire that was in use a moment ago, nor replaces one that has been idle for long:
+        # what is sent here is never sent again.
+        while monotonic() - wire.idle_since > self._settings.idle_check or not wire.is_alive():
             self._wires.discard(wire)
             wire = self._wires.acquire()
         self._lent[wire.connection] = wire
@@ -117,6 +128,7 @@ class DedicatedConnections(redis.ConnectionPool):
 
     def release(self, connection: RedisConnection) -> None:
         """Take a connection back; one that its borrower has disconnected makes room for a new one."""
+        check_fork()
         wire = self._lent.pop(connection, None)
         if wire is None:
             return  # a forked child returns what its parent had borrowed
@@ -127,6 +139,7 @@ class DedicatedConnections(redis.ConnectionPool):
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the connections that are not lent, and end what the others are waiting for."""
+        check_fork()
         self._wires.close()
         for connection in list(self._lent) if inuse_connections else ():
             sock = connection._sock
@@ -136,21 +149,24 @@ class DedicatedConnections(redis.ConnectionPool):
                     sock.shutdown(socket.SHUT_RDWR)
 
     def make_connection(self) -> RedisConnection:
-        from django_upstash.routes.native import make_connection
+        from django_upstash.wire.native import make_connection
 
         address = cast("NativeRoute", self.owner.route).address()
-        return make_connection(address, parser_class=ErrorParser, command_packer=Packer())
+        deadline = monotonic() + address.connect_seconds
+        return make_connection(address, deadline, parser_class=ErrorParser, command_packer=Packer())
 
     def run(self, command: Command) -> Reply:
         """Run a blocking command; its own timeout is added to the connection's."""
         self.require(f"{named(command)} waits for its answer and", f"poll with {blocking.without_waiting(command)}")
-        connection = self.get_connection()
+        connection, began = self.get_connection(), monotonic()
         try:
             with waiting(connection, patience(command, self._settings)):
                 connection.send_command(*command)
                 reply: Reply = connection.read_response()
                 return reply
         except redis.RedisError as error:
+            if isinstance(error, redis.TimeoutError | redis.ConnectionError):
+                self._wires.retire(began)  # what befell this connection may have befallen those idle since before
             raise_translated(error, command, self._settings)
         finally:
             self.release(connection)
@@ -160,13 +176,21 @@ class DedicatedConnections(redis.ConnectionPool):
         self._lent = {}
 
     def _open(self) -> DedicatedWire:
-        from django_upstash.routes.native import translate
+        from django_upstash.wire.native import translate, without_frames
 
         connection = self.make_connection()
+        parser = connection._parser
+        parser.deadline = monotonic() + self._settings.connect_seconds
+        failure: Exception | None = None
         try:
             connection.connect()
         except redis.RedisError as error:
-            raise translate(error) from error
+            failure = without_frames(error, translate(error))
+        finally:
+            parser.deadline = None
+        if failure is not None:
+            raise failure
+        connection._sock.settimeout(connection.socket_timeout)
         return DedicatedWire(connection)
 
 
@@ -225,9 +249,7 @@ def named(command: Command) -> str:
     return (name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)).upper()
 
 
+@reset_after_fork
 def _after_fork() -> None:
     for pool in list(_pools):
         pool.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

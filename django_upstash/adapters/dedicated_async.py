@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from redis._parsers import _AsyncHiredisParser
 from redis.asyncio.connection import Connection as TCPConnection
 from redis.asyncio.connection import UnixDomainSocketConnection
 
+from django_upstash import exceptions
 from django_upstash.adapters import blocking
 from django_upstash.adapters.dedicated import (
     RedisConnection,
@@ -28,18 +28,20 @@ from django_upstash.adapters.dedicated import (
     track,
 )
 from django_upstash.exceptions import server_error
+from django_upstash.forks import Lock, check_fork
 from django_upstash.operations import Command, Reply
-from django_upstash.routes.native import UNANNOUNCED
-from django_upstash.routes.pool import all_in_use
-from django_upstash.routes.sockets import is_quiet
-from django_upstash.routes.tls import tls_context
+from django_upstash.wire import transports
+from django_upstash.wire.deadlines import within
+from django_upstash.wire.native import UNANNOUNCED, translate, without_frames
+from django_upstash.wire.pool import all_in_use
+from django_upstash.wire.tls import tls_context
 
 if TYPE_CHECKING:
     import ssl
 
-    from django_upstash.conf import ConnectionSettings
-    from django_upstash.connections import Connection
-    from django_upstash.routes.native import NativeRoute
+    from django_upstash.settings.conf import ConnectionSettings
+    from django_upstash.wire.native import NativeRoute
+    from django_upstash.wire.shared_connection import SharedConnection
 
 _slots = itertools.count()
 # In a forked child, what the parent's loops had open. It is kept: closing a transport would take the parent's socket
@@ -58,10 +60,11 @@ class AsyncErrorParser(_AsyncHiredisParser):
 class AsyncDedicatedConnections(redis.asyncio.ConnectionPool):
     """At most ``MAX_CONNECTIONS`` connections for each event loop, each lent to one task at a time."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SharedConnection) -> None:
         super().__init__(**shown_kwargs(connection.settings))
         self.owner = connection
         self._settings = connection.settings
+        self._loops_lock = Lock()
         self._start()
         track(self)
         connection.close_with(self)
@@ -120,12 +123,12 @@ class AsyncDedicatedConnections(redis.asyncio.ConnectionPool):
     def _start(self) -> None:
         # Kept by the loop, so that it lives no longer; the name is new after a fork.
         self._slot = f"_django_upstash_dedicated_{next(_slots)}"
-        self._loops_lock = threading.Lock()
         self._loops: weakref.WeakKeyDictionary[LoopConnections, weakref.ref[asyncio.AbstractEventLoop]] = (
             weakref.WeakKeyDictionary()
         )
 
     def _of_running_loop(self) -> LoopConnections:
+        check_fork()
         loop = asyncio.get_running_loop()
         connections: LoopConnections | None = getattr(loop, self._slot, None)
         if connections is None:
@@ -185,13 +188,8 @@ class LoopConnections:
         return None
 
     async def _open(self) -> RedisConnection:
-        from django_upstash.routes.native import translate
-
         connection = self._make()
-        try:
-            await connection.connect()
-        except redis.RedisError as error:
-            raise translate(error) from error
+        await open_in_time(connection, self._settings)
         return connection
 
     async def _close_with_loop(self) -> None:
@@ -240,6 +238,26 @@ def make_connection(settings: ConnectionSettings) -> RedisConnection:
     return TCPConnection(**kwargs)
 
 
+async def open_in_time(connection: RedisConnection, settings: ConnectionSettings) -> None:
+    """Connect, by one deadline whatever the steps; raise this package's errors."""
+    failure: Exception | None = None
+    try:
+        async with within(settings.connect_seconds):
+            await connection.connect()
+    except redis.RedisError as error:
+        failure = without_frames(error, translate(error))
+    except TimeoutError:
+        text = f"No connection to {settings.safe_url} within {settings.connect_seconds:g} s; nothing was sent."
+        failure = exceptions.TimeoutError(text)
+    except BaseException:
+        abort(connection)
+        raise
+    if failure is not None:
+        abort(connection)
+        raise failure
+    transports.keep_alive(connection._writer.transport if connection._writer is not None else None)
+
+
 @contextmanager
 def waiting(connection: RedisConnection | None, seconds: float | None) -> Iterator[None]:
     """Let reads of the connection take so many seconds, or for ever, until the end of the block."""
@@ -266,13 +284,13 @@ async def send(connection: RedisConnection, command: Command, seconds: float) ->
 
 def _is_alive(connection: RedisConnection) -> bool:
     reader, writer = connection._reader, connection._writer
-    if reader is None or writer is None or reader.at_eof() or writer.is_closing():
+    if reader is None or writer is None or reader.at_eof() or transports.is_closing(writer.transport):
         return False
-    return is_quiet(writer.get_extra_info("socket"))
+    return not transports.has_news(writer.transport)
 
 
 def abort(connection: RedisConnection) -> None:
     """Close a connection at once, without the farewell that TLS would wait for."""
     if connection._writer is not None:
-        connection._writer.transport.abort()
+        transports.abort(connection._writer.transport)
         connection._close()

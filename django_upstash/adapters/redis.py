@@ -16,7 +16,7 @@ from django_upstash.adapters.dedicated import DedicatedConnections, waiting
 from django_upstash.adapters.redis_async import AsyncRouteRedis
 
 if TYPE_CHECKING:
-    from django_upstash.connections import Connection
+    from django_upstash.wire.shared_connection import SharedConnection
 
 __all__ = ["AsyncRouteRedis", "RouteRedis"]
 
@@ -32,7 +32,7 @@ class RouteRedis(redis.Redis):
 
     connection_pool: DedicatedConnections
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SharedConnection) -> None:
         super().__init__(connection_pool=DedicatedConnections(connection))
         self._shared = connection
 
@@ -88,7 +88,12 @@ class RoutePipeline(Pipeline):
     connection_pool: DedicatedConnections
 
     def __init__(
-        self, shared: Connection, pool: DedicatedConnections, callbacks: Any, transaction: bool, shard_hint: str | None
+        self,
+        shared: SharedConnection,
+        pool: DedicatedConnections,
+        callbacks: Any,
+        transaction: bool,
+        shard_hint: str | None,
     ) -> None:
         super().__init__(pool, callbacks, transaction, shard_hint)
         self._shared = shared

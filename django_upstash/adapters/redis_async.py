@@ -17,7 +17,7 @@ from django_upstash.adapters import blocking, commands
 from django_upstash.adapters.dedicated_async import AsyncDedicatedConnections, waiting
 
 if TYPE_CHECKING:
-    from django_upstash.connections import Connection
+    from django_upstash.wire.shared_connection import SharedConnection
 
 
 class AsyncRouteRedis(redis.asyncio.Redis):
@@ -30,7 +30,7 @@ class AsyncRouteRedis(redis.asyncio.Redis):
 
     connection_pool: AsyncDedicatedConnections
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SharedConnection) -> None:
         super().__init__(connection_pool=AsyncDedicatedConnections(connection))
         self._shared = connection
 
@@ -93,7 +93,7 @@ class AsyncRoutePipeline(Pipeline):
 
     def __init__(
         self,
-        shared: Connection,
+        shared: SharedConnection,
         pool: AsyncDedicatedConnections,
         callbacks: Any,
         transaction: bool,

@@ -22,13 +22,13 @@ from upstash_redis.commands import AsyncJsonCommands, AsyncSearchCommands, JsonC
 from upstash_redis.format import cast_response
 
 from django_upstash import exceptions
-from django_upstash.adapters import blocking
+from django_upstash.adapters import blocking, key_locking
 from django_upstash.adapters.commands import encode_argument
 from django_upstash.exceptions import DataError, UpstashError
 from django_upstash.operations import Argument, Command, Operation, Reply
 
 if TYPE_CHECKING:
-    from django_upstash.connections import Connection
+    from django_upstash.wire.shared_connection import SharedConnection
 
 # The SDK's texts begin with the code, which redis-py's and ours leave out; its users look for it: "NOSCRIPT" in str(e).
 _CODES: dict[type[Exception], str] = {
@@ -49,7 +49,7 @@ class RouteUpstash(upstash_redis.Redis):
     everybody's; nothing is reported to anybody.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SharedConnection) -> None:
         # Not the SDK's own, which opens an httpx client.
         _set_attributes(self)
         self._json = JsonCommands(self)
@@ -62,7 +62,7 @@ class RouteUpstash(upstash_redis.Redis):
     def execute(self, command: list[Any]) -> Any:
         """Run one command and return its result, as the SDK formats it."""
         try:
-            (reply,) = self._connection.run(batch([command]))
+            (reply,) = self._connection.run(batch(self._connection, [command]))
         except UpstashError as error:
             raise as_sdk_error(error) from error
         return formatted(command, reply, self)
@@ -82,7 +82,7 @@ class RouteUpstash(upstash_redis.Redis):
 class RoutePipeline(sdk.Pipeline):
     """The SDK's pipeline. ``exec`` empties it whatever happens, so that nothing is sent a second time."""
 
-    def __init__(self, client: RouteUpstash, connection: Connection, *, atomic: bool) -> None:
+    def __init__(self, client: RouteUpstash, connection: SharedConnection, *, atomic: bool) -> None:
         super().__init__("", {}, None, "multi-exec" if atomic else "pipeline", _no_header, client)  # type: ignore[arg-type]
         self._connection = connection
         self._atomic = atomic
@@ -97,7 +97,7 @@ class RoutePipeline(sdk.Pipeline):
         if not commands:
             return []
         try:
-            replies = self._connection.run(batch(commands, atomic=self._atomic))
+            replies = self._connection.run(batch(self._connection, commands, atomic=self._atomic))
         except UpstashError as error:
             raise as_sdk_error(error) from error
         return results(commands, replies, self._original_client)
@@ -106,7 +106,7 @@ class RoutePipeline(sdk.Pipeline):
 class AsyncRouteUpstash(upstash_redis.asyncio.Redis):
     """``upstash_redis.asyncio.Redis`` over a connection, for every event loop; commands of one tick share a request."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SharedConnection) -> None:
         # Not the SDK's own, which opens an httpx client.
         _set_attributes(self)
         self._json = AsyncJsonCommands(self)
@@ -119,7 +119,7 @@ class AsyncRouteUpstash(upstash_redis.asyncio.Redis):
     async def execute(self, command: list[Any]) -> Any:
         """Run one command and return its result, as the SDK formats it."""
         try:
-            (reply,) = await self._connection.arun(batch([command]))
+            (reply,) = await self._connection.arun(batch(self._connection, [command]))
         except UpstashError as error:
             raise as_sdk_error(error) from error
         return formatted(command, reply, self)
@@ -139,7 +139,7 @@ class AsyncRouteUpstash(upstash_redis.asyncio.Redis):
 class AsyncRoutePipeline(async_sdk.AsyncPipeline):
     """The SDK's asyncio pipeline. ``exec`` empties it whatever happens, so that nothing is sent a second time."""
 
-    def __init__(self, client: AsyncRouteUpstash, connection: Connection, *, atomic: bool) -> None:
+    def __init__(self, client: AsyncRouteUpstash, connection: SharedConnection, *, atomic: bool) -> None:
         super().__init__("", {}, None, "multi-exec" if atomic else "pipeline", _no_header, client)  # type: ignore[arg-type]
         self._connection = connection
         self._atomic = atomic
@@ -154,15 +154,17 @@ class AsyncRoutePipeline(async_sdk.AsyncPipeline):
         if not commands:
             return []
         try:
-            replies = await self._connection.arun(batch(commands, atomic=self._atomic))
+            replies = await self._connection.arun(batch(self._connection, commands, atomic=self._atomic))
         except UpstashError as error:
             raise as_sdk_error(error) from error
         return results(commands, replies, self._original_client)
 
 
-def batch(commands: Sequence[Sequence[Any]], *, atomic: bool = False) -> Operation[list[Reply]]:
+def batch(
+    connection: SharedConnection, commands: Sequence[Sequence[Any]], *, atomic: bool = False
+) -> Operation[list[Reply]]:
     """Return the operation of the SDK's commands, whose result is their replies, errors included."""
-    return Operation([_encode(command) for command in commands], list, atomic=atomic)
+    return key_locking.batch([_encode(command) for command in commands], connection.capabilities, atomic=atomic)
 
 
 def formatted(command: Sequence[Any], reply: Reply, client: Any) -> Any:

@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from django_upstash.admin.pieces import Text
+from django_upstash.admin.components import Text
+from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.diagnostics.formatting import escaped
 from django_upstash.exceptions import UpstashError
-from django_upstash.inspection.sight import Sight
-from django_upstash.inspection.wording import escaped
 
 if TYPE_CHECKING:
     from django_upstash.admin.pages import RedisPageAdmin

@@ -8,20 +8,20 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error
 
-from django_upstash import conf
-from django_upstash.conf import Mistake
+from django_upstash.admin.settings import SCHEMA, admin_settings
+from django_upstash.settings.rules import Mistake
 
 
 def check_admin(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check the settings of the admin pages."""
-    found = list(conf.admin_mistakes()) or list(_limiter_mistakes())
+    found = list(SCHEMA.site_mistakes()) or list(_limiter_mistakes())
     return [Error(mistake.text, hint=mistake.hint, id=f"django_upstash.{mistake.id}") for mistake in found]
 
 
 def _limiter_mistakes() -> Iterator[Mistake]:
-    paths = conf.admin_settings().limiters
+    paths = admin_settings().limiters
     if paths:
-        from django_upstash.admin.limiters import load  # which imports a client, as what is named there does
+        from django_upstash.ratelimit.report.limiters import load  # which imports a client, as what is named there does
     for path in paths:
         try:
             load(path)

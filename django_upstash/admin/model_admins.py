@@ -15,7 +15,8 @@ from django.urls import path
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from django_upstash import conf
+from django_upstash.admin.settings import admin_settings
+from django_upstash.health.unavailable import explained
 
 if TYPE_CHECKING:
     from django_upstash.admin.pages import RedisPageAdmin
@@ -39,7 +40,11 @@ class RedisModelAdmin(_ModelAdmin):
             return self.admin_site.admin_view(self.action_view)(request, **kwargs)
 
         name = f"{self.opts.app_label}_{self.opts.model_name}_action"
-        return [path("do/<slug:name>/", update_wrapper(view, self.action_view), name=name), *super().get_urls()]
+        urls = [path("do/<slug:name>/", update_wrapper(view, self.action_view), name=name), *super().get_urls()]
+        for pattern in urls:
+            # Whether somebody may see the page is not known while the session cannot be read.
+            pattern.callback = explained(pattern.callback)
+        return urls
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -51,10 +56,10 @@ class RedisModelAdmin(_ModelAdmin):
         return self._is_open_to("delete") and super().has_delete_permission(request, obj)
 
     def _is_open_to(self, permission: str) -> bool:
-        return permission in self.opts.default_permissions and not conf.admin_settings().read_only
+        return permission in self.opts.default_permissions and not admin_settings().read_only
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        raise Http404(_("Nothing is deleted here but by the page's actions."))
+        raise Http404(_("Use the page's actions to delete."))
 
     def action_view(self, request: HttpRequest, name: str) -> HttpResponse:
         raise NotImplementedError
@@ -88,16 +93,16 @@ class DeferredAdmin(RedisModelAdmin):
 class DeferredRateLimitCounterAdmin(DeferredAdmin):
     """The page of rate-limit counters."""
 
-    page_class = "django_upstash.admin.ratelimits.RateLimitCounterAdmin"
+    page_class = "django_upstash.ratelimit.admin.page.RateLimitCounterAdmin"
 
 
 class DeferredCircuitBreakerAdmin(DeferredAdmin):
     """The page of circuit breakers."""
 
-    page_class = "django_upstash.admin.breakers.CircuitBreakerAdmin"
+    page_class = "django_upstash.breaker.admin.page.CircuitBreakerAdmin"
 
 
 class DeferredTenantAdmin(DeferredAdmin):
     """The pages of tenants."""
 
-    page_class = "django_upstash.admin.tenants.TenantAdmin"
+    page_class = "django_upstash.tenants.admin.TenantAdmin"

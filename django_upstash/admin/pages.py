@@ -17,12 +17,13 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
 
-from django_upstash import conf
+from django_upstash.admin.formatting import cost_words, number
 from django_upstash.admin.model_admins import RedisModelAdmin
-from django_upstash.admin.wording import cost_words, number
+from django_upstash.admin.settings import admin_settings
+from django_upstash.diagnostics.admin_connection import Sight, sight_of
+from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.exceptions import UpstashError
-from django_upstash.inspection.diagnosis import diagnose
-from django_upstash.inspection.sight import Sight, sight_of
+from django_upstash.settings import conf
 
 if TYPE_CHECKING:
     from django_upstash.admin.actions import Action
@@ -102,7 +103,7 @@ class RedisPageAdmin(RedisModelAdmin):
 
     def sight(self, request: HttpRequest) -> Sight:
         """Return the sight of the connection that the request names; raise what keeps it from being used."""
-        return sight_of(self._alias(request), conf.admin_settings().timeout, is_automatic=LIVE in request.GET)
+        return sight_of(self._alias(request), admin_settings().timeout, is_automatic=LIVE in request.GET)
 
     def base_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return what every template needs, whether the server is there or not."""
@@ -112,7 +113,7 @@ class RedisPageAdmin(RedisModelAdmin):
             "opts": self.opts,
             "aliases": _aliases(),
             "alias": self._alias(request),
-            "is_read_only": conf.admin_settings().read_only,
+            "is_read_only": admin_settings().read_only,
             "may_change": may_change,
             "may_delete": may_delete,
             "may_act": may_change or may_delete,
@@ -140,7 +141,7 @@ class RedisPageAdmin(RedisModelAdmin):
 
     def live_context(self, url: str, requests: int, commands: int) -> dict[str, Any]:
         """Return what the page needs to refresh itself, and what it says about the cost of that."""
-        seconds = conf.admin_settings().refresh
+        seconds = admin_settings().refresh
         per_hour = 0 if seconds is None else round(_HOUR / seconds * commands)
         return {
             "live_url": url,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 from time import monotonic, time
@@ -13,9 +12,10 @@ from django.dispatch import Signal
 
 from django_upstash.breaker import signals
 from django_upstash.breaker.record import Record
-from django_upstash.breaker.standing import LOOK, Standing, State, Step, report
+from django_upstash.breaker.settings import BreakerOptions
+from django_upstash.breaker.status import LOOK, Standing, State, Step, report
 from django_upstash.breaker.windows import make_window
-from django_upstash.breaker_options import BreakerOptions
+from django_upstash.forks import Lock, Owner
 
 # Probes of others end at any time: whoever is refused meanwhile asks again after this many seconds.
 SOON = 1.0
@@ -46,6 +46,7 @@ class Permit:
     started: float
     generation: int
     token: str | None = None
+    owner: Owner = field(default_factory=Owner)
 
 
 @dataclass
@@ -88,12 +89,13 @@ class Circuit:
         self._shape: object = None  # what the window was made for
         self._afresh = False  # whether there was a success since failures were last told of
         self._stats = Stats()
+        self._lock = Lock()
+        self._told_refusals = 0
         self.after_fork()
 
     def after_fork(self) -> None:
-        """In a forked child: replace the lock, and count from zero, for the parent counts its own."""
-        self._lock = threading.Lock()
-        self._asking = 0
+        """In a forked child: count from zero, for the parent counts its own."""
+        self._asking = self._told_refusals = 0
         self._stats = Stats(opened_at=self._stats.opened_at)
         self._record = Record()
         self._begin_closed()
@@ -120,7 +122,7 @@ class Circuit:
     def asked(self) -> None:
         """End what ``admit`` has begun by answering ``ASK``."""
         with self._lock:
-            self._asking -= 1
+            self._asking = max(0, self._asking - 1)  # a forked child begins at none
 
     def refuse(self) -> float:
         """Count a refusal, and return after how many seconds another call has a chance."""
@@ -129,11 +131,22 @@ class Circuit:
             left = self.asks_at - self.clock()
             return left if left > 0 else SOON
 
+    @property
+    def untold_refusals(self) -> int:
+        """How many calls were refused of which the others have not been told."""
+        with self._lock:
+            return self._stats.refusals - self._told_refusals
+
+    def told_refusals(self, count: int) -> None:
+        """Note that the others have been told of so many."""
+        with self._lock:
+            self._told_refusals += count
+
     def permit(self, token: str | None = None) -> Permit:
         return Permit(self.clock(), self.generation, token)
 
-    def count(self, options: BreakerOptions, permit: Permit, outcome: Outcome) -> Step | None:
-        """Count a call that has ended; return the step to be taken where the failures of this process ask for one."""
+    def count(self, options: BreakerOptions, permit: Permit, outcome: Outcome, error: str = "") -> Step | None:
+        """Count a call that has ended, with its error; return the step that the failures of this process ask for."""
         now = self.clock()
         with self._lock:
             self._add(outcome)
@@ -141,7 +154,7 @@ class Circuit:
             if permit.token or permit.generation != self.generation or self.state is not State.CLOSED:
                 return None
             if outcome is Outcome.FAILURE:
-                return self._failed(options, now)
+                return self._failed(options, now, error)
             if outcome is Outcome.SUCCESS:
                 self._succeeded(options, now)
             return None
@@ -162,7 +175,7 @@ class Circuit:
 
     def take(self, standing: Standing, options: BreakerOptions, generation: int, *, alone: bool) -> list[Event]:
         """
-        Learn how the circuit stands, and return what is to be told.
+        Learn the state of the circuit, and return what is to be told.
 
         ``generation`` is the one that the question was asked in: an answer that has been overtaken says nothing.
         """
@@ -234,7 +247,7 @@ class Circuit:
         self._unreported = self._shared_failures = 0
         self._afresh = True
 
-    def _failed(self, options: BreakerOptions, now: float) -> Step | None:
+    def _failed(self, options: BreakerOptions, now: float, error: str) -> Step | None:
         self._see(options, True, now)
         self._unreported += 1
         tripped = self._window.trips(now)
@@ -242,7 +255,7 @@ class Circuit:
         is_enough = in_a_row and self._shared_failures + self._unreported >= options.failure_threshold
         if not (tripped or is_enough or now - self._reported_at >= REPORT_PAUSE):
             return None
-        step = report(options, self._unreported, afresh=self._afresh, tripped=tripped)
+        step = report(options, self._unreported, afresh=self._afresh, tripped=tripped, error=error)
         self._shared_failures += self._unreported
         self._unreported, self._afresh, self._reported_at = 0, False, now
         return step if in_a_row or tripped else LOOK

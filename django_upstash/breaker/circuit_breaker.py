@@ -10,18 +10,19 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from django_upstash import breaker_options, conf
-from django_upstash.breaker import operations
-from django_upstash.breaker.boards import Link, link
+from django_upstash import callbacks
+from django_upstash.breaker import operations, settings
+from django_upstash.breaker.calls import Entry, NotDoneYet, Scene, Tell, asked, pop, push
 from django_upstash.breaker.circuit import Answer, Circuit, Event, Outcome, Permit, Stats
-from django_upstash.breaker.entries import Entry, Scene, Tell, asked, pop, push
-from django_upstash.breaker.operations import record_key
+from django_upstash.breaker.operations import check_name
+from django_upstash.breaker.registry import Link, link
+from django_upstash.breaker.settings import BreakerOptions, breaker_setting
 from django_upstash.breaker.signals import refused
-from django_upstash.breaker.standing import LOOK, RELEASED, Standing, State, Step, force, probe, settle
-from django_upstash.breaker_options import BreakerOptions
-from django_upstash.effects import Effect, Run, adrive, drive, twins
+from django_upstash.breaker.status import LOOK, RELEASED, Standing, State, Step, force, probe, settle
+from django_upstash.callbacks import is_async, name_of
 from django_upstash.exceptions import CircuitOpen
 from django_upstash.operations import Operation
+from django_upstash.operations.steps import Effect, Run, adrive, drive, twins
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +52,7 @@ class CircuitBreaker:
     them.
 
     Making one does no I/O and reads no settings. All of one name share one circuit; one object serves all threads and
-    tasks. Raises ``ValueError`` for a name that is none.
+    tasks. Raises ``ValueError`` for an invalid name.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class CircuitBreaker:
         fallback: Fallback | None = None,
         **options: Any,
     ) -> None:
-        record_key(name)
+        check_name(name)
         self.name = name
         self._included = included
         self._excluded = excluded
@@ -79,10 +80,14 @@ class CircuitBreaker:
     # Guarding calls
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return the function that is guarded; raise ``TypeError`` for a generator, whose calls do nothing yet."""
+        """
+        Return the function that is guarded; raise ``TypeError`` for a generator, whose calls do nothing yet.
+
+        What the function returns is awaited within the guard where it has to be, whatever kind of callable it is.
+        """
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__qualname__} is a generator: guard what it does by `with` inside of it.")
-        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{name_of(function)} is a generator: guard what it does by `with` inside of it.")
+        if is_async(function):
 
             @wraps(function)
             async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -97,26 +102,46 @@ class CircuitBreaker:
         return guarded
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a function, and return what it returns; or what the fallback does, where there is one."""
+        """
+        Call a function, and return what it returns; or what the fallback does, where there is one.
+
+        Where the function returns an awaitable, return a coroutine that awaits it within the guard.
+        """
         try:
             with self:
-                return function(*args, **kwargs)
+                found = function(*args, **kwargs)
+                if inspect.isawaitable(found):
+                    raise NotDoneYet(found)
+                return found
+        except NotDoneYet as promise:
+            return self._awaited(promise.awaitable)  # type: ignore[return-value]
         except Exception as error:
             if self._fallback is None or not self._is_fallen_back_on(error):
                 raise
-            fallen: R = self._fallback(error)
+            fallen: R = callbacks.settle("fallback", self._fallback(error))
             return fallen
 
-    async def acall(self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do as ``call`` does, awaited; the fallback may be awaited as well."""
+    async def acall(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+        """``call``, awaited; the fallback may be async as well."""
+        return await self._guarded(lambda: function(*args, **kwargs))
+
+    async def _awaited(self, awaitable: Awaitable[R]) -> Any:
+        try:
+            return await self._guarded(lambda: awaitable)
+        finally:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()  # no warning for one that was refused; one that has ended does not mind
+
+    async def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
             async with self:
-                return await function(*args, **kwargs)
+                found = call()
+                return await found if inspect.isawaitable(found) else found
         except Exception as error:
             if self._fallback is None or not self._is_fallen_back_on(error):
                 raise
             fallen = self._fallback(error)
-            return await fallen if inspect.isawaitable(fallen) else fallen  # type: ignore[no-any-return]
+            return await fallen if inspect.isawaitable(fallen) else fallen
 
     def __enter__(self) -> Self:
         push(drive(self._enter()))
@@ -141,9 +166,9 @@ class CircuitBreaker:
     @property
     def options(self) -> BreakerOptions:
         """The options as they are now; raises ``ImproperlyConfigured`` for the first mistake."""
-        given = conf.breaker_setting()
+        given = breaker_setting()
         if self._known_options is None or given != self._given:
-            self._known_options = breaker_options.checked(given, self.name, self._overrides)
+            self._known_options = settings.checked(given, self.name, self._overrides)
             self._given = deepcopy(given)
         return self._known_options
 
@@ -163,7 +188,7 @@ class CircuitBreaker:
         return self.circuit.stats
 
     def _read(self) -> Generator[Effect, Any, Standing]:
-        """Ask the server how the circuit stands, in one command or two; raise ``UpstashError`` where it is away."""
+        """Ask the server the state of the circuit, in one command or two; raise ``UpstashError`` where it is away."""
         scene = self._scene(self.options)
         connection, circuit = scene.link.connection, scene.circuit
         generation = circuit.generation
@@ -219,16 +244,19 @@ class CircuitBreaker:
 
     def _leave(self, entry: Entry, error: BaseException | None) -> Generator[Effect, Any, None]:
         scene, permit = entry.scene, entry.permit
-        if scene is None or permit is None:
+        if scene is None or permit is None or not permit.owner.is_here:
             return
         options, circuit = scene.options, scene.circuit
         outcome = self._outcome(error)
         is_slow = options.slow_call is not None and circuit.clock() - permit.started >= options.slow_call
         if outcome is Outcome.SUCCESS and is_slow:
             outcome = Outcome.FAILURE
-        step = circuit.count(options, permit, outcome)
+        else:
+            is_slow = False
+        shown = "slow call" if is_slow else type(error).__name__
+        step = circuit.count(options, permit, outcome, shown)
         if permit.token is not None:
-            step = settle(options, permit.token, outcome.value, held=circuit.held)
+            step = settle(options, permit.token, outcome.value, held=circuit.held, error=shown)
         if step is not None:
             yield from self._take(scene, step)
 
@@ -236,12 +264,14 @@ class CircuitBreaker:
         circuit = scene.circuit
         answer = circuit.admit(scene.options)
         if answer is Answer.ASK:
-            token = token_hex(8)
+            token, refused_before = token_hex(8), circuit.untold_refusals
+            step = probe(scene.options, token, held=circuit.held, refused=refused_before)
             try:
-                standing = yield from self._take(scene, probe(scene.options, token, held=circuit.held))
+                standing = yield from self._take(scene, step)
             finally:
                 circuit.asked()
             if standing.granted:
+                circuit.told_refusals(refused_before)
                 return circuit.permit(token)
             answer = Answer.PASS if standing.state.lets_pass else Answer.REFUSE
         if answer is Answer.PASS:

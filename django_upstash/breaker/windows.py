@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from django_upstash.breaker_options import BreakerOptions
+from django_upstash.breaker.settings import BreakerOptions
 
 _PARTS = 10
 

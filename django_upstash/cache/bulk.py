@@ -1,5 +1,5 @@
 """
-The cache's methods for any number of keys: in pieces, so that neither a request nor this process's memory grows.
+The operations behind the methods for any number of keys: in pieces, so that neither a request nor this process grows.
 
 What they take is consumed piece by piece, and may be an iterator that never was a list.
 """
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry, many, operations
-from django_upstash.cache.chains import together
-from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.cache_keys import Keyspace
+from django_upstash.cache.combinators import together
+from django_upstash.callbacks import refuse_awaitable
 from django_upstash.operations import Command, Operation, checked, then
-
-if TYPE_CHECKING:
-    from django_upstash.cache.backend import UpstashCache
 
 CHUNK = 1000
 Progress = Callable[[int], object]
@@ -38,88 +36,7 @@ def touch_piece(space: Keyspace, keys: list[Any], timeout: Any, version: Any) ->
     return together([operations.touch(space, key, timeout, version) for key in keys], sum)
 
 
-def warm(
-    cache: UpstashCache,
-    items: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
-    timeout: Any = DEFAULT_TIMEOUT,
-    version: Any = None,
-    *,
-    chunk: int = CHUNK,
-    progress: Progress | None = None,
-) -> int:
-    """
-    Store the values of a mapping, or of any iterable of pairs, and return how many were stored.
-
-    One request holds ``chunk`` of them, or as many as the server takes. ``progress`` is called after each, with the
-    number of pairs that are done with: after an error the next call goes on there, with the pairs from that place.
-    """
-    stored = done = 0
-    for pairs, handled in _stored_pieces(cache.keyspace, items, timeout, version, chunk):
-        stored += cache._store(pairs, timeout) if pairs else 0
-        done += handled
-        _tell(progress, done)
-    return stored
-
-
-async def awarm(
-    cache: UpstashCache,
-    items: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
-    timeout: Any = DEFAULT_TIMEOUT,
-    version: Any = None,
-    *,
-    chunk: int = CHUNK,
-    progress: Progress | None = None,
-) -> int:
-    """Do as ``warm`` does, awaited."""
-    stored = done = 0
-    for pairs, handled in _stored_pieces(cache.keyspace, items, timeout, version, chunk):
-        stored += await cache._astore(pairs, timeout) if pairs else 0
-        done += handled
-        _tell(progress, done)
-    return stored
-
-
-def touch_many(
-    cache: UpstashCache,
-    keys: Iterable[Any],
-    timeout: Any = DEFAULT_TIMEOUT,
-    version: Any = None,
-    *,
-    chunk: int = CHUNK,
-    progress: Progress | None = None,
-) -> int:
-    """
-    Give the keys a new lifetime, none with ``None``, and return how many of them there are.
-
-    One request holds ``chunk`` of them; ``progress`` is called after each, with the number of keys that are done with.
-    """
-    touched = done = 0
-    for piece in _key_pieces(cache.keyspace, keys, chunk):
-        touched += cache._touch_piece(piece, timeout, version)
-        done += len(piece)
-        _tell(progress, done)
-    return touched
-
-
-async def atouch_many(
-    cache: UpstashCache,
-    keys: Iterable[Any],
-    timeout: Any = DEFAULT_TIMEOUT,
-    version: Any = None,
-    *,
-    chunk: int = CHUNK,
-    progress: Progress | None = None,
-) -> int:
-    """Do as ``touch_many`` does, awaited."""
-    touched = done = 0
-    for piece in _key_pieces(cache.keyspace, keys, chunk):
-        touched += await cache._atouch_piece(piece, timeout, version)
-        done += len(piece)
-        _tell(progress, done)
-    return touched
-
-
-def _stored_pieces(
+def stored_pieces(
     space: Keyspace, items: Any, timeout: Any, version: Any, chunk: int
 ) -> Iterator[tuple[dict[str, bytes], int]]:
     """Yield encoded pairs, as many as one request holds, and of how many of the items they are."""
@@ -143,7 +60,7 @@ def _stored_pieces(
         yield pairs, handled
 
 
-def _key_pieces(space: Keyspace, keys: Iterable[Any], chunk: int) -> Iterator[list[Any]]:
+def key_pieces(space: Keyspace, keys: Iterable[Any], chunk: int) -> Iterator[list[Any]]:
     _check(chunk)
     source = iter(keys)
     # With tags, a server that has not seen the script gets its source for each key.
@@ -159,9 +76,9 @@ def _check(chunk: int) -> None:
         raise ValueError(f"chunk is the number of keys in one request, 1 or more, not {chunk}.")
 
 
-def _tell(progress: Progress | None, done: int) -> None:
+def tell(progress: Progress | None, done: int) -> None:
     if progress is not None:
-        progress(done)
+        refuse_awaitable("progress", progress(done))
 
 
 def _persist(space: Keyspace, keys: list[Any], version: Any) -> Operation[int]:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django_redis.client import DefaultClient  # type: ignore[import-untyped]
 from django_redis.util import CacheKey  # type: ignore[import-untyped]
 
+from django_upstash.cache.client_values import ClientValues
 from django_upstash.cache.hashes_and_lists import HashesAndLists
-from django_upstash.cache.scans import texts
-from django_upstash.codecs import UNREADABLE, decode_member, encode_field, encode_member
+from django_upstash.cache.readable_members import ReadableMembers
+from django_upstash.codecs import decode_member, encode_field, encode_member
+from django_upstash.operations.key_scan import texts
 
 if TYPE_CHECKING:
     import redis
 
-    from django_upstash.cache.backend import UpstashCache
-
-# The methods that return members, which others may have written.
-_READING_MEMBERS = (
-    *("sdiff", "sinter", "smembers", "spop", "srandmember", "sscan", "sscan_iter", "sunion"),
-    *("zpopmax", "zpopmin", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore"),
-)
-_OF_THE_CACHE = (
-    *("add", "clear", "decr", "delete", "delete_many", "delete_pattern", "expire", "expire_at", "get", "get_many"),
-    *("has_key", "incr", "incr_version", "iter_keys", "keys", "persist", "pexpire", "pexpire_at", "pttl", "set"),
-    *("set_many", "touch", "ttl"),
-)
+    from django_upstash.cache.connected_cache import ConnectedCache
 
 
-class UpstashClient(HashesAndLists, DefaultClient):  # type: ignore[misc]
+class UpstashClient(ClientValues, HashesAndLists, ReadableMembers):
     """
     django-redis' ``DefaultClient`` on the cache's connection.
 
@@ -38,7 +27,9 @@ class UpstashClient(HashesAndLists, DefaultClient):  # type: ignore[misc]
     key of their own by the cache. It opens no connection of its own.
     """
 
-    def __init__(self, server: Any, params: dict[str, Any], backend: UpstashCache) -> None:
+    _backend: ConnectedCache
+
+    def __init__(self, server: Any, params: dict[str, Any], backend: ConnectedCache) -> None:
         self._backend = backend
         self._server = server
         self._params = params
@@ -104,40 +95,3 @@ class UpstashClient(HashesAndLists, DefaultClient):  # type: ignore[misc]
 
     def _has_compression_enabled(self) -> bool:
         return False  # of members
-
-
-def _of_the_cache(name: str) -> Callable[..., Any]:
-    def method(self: UpstashClient, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self._backend, name)(*args, **kwargs)
-
-    method.__name__, method.__doc__ = name, f"Do as the cache's ``{name}`` does."
-    return method
-
-
-def _readable(inherited: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(inherited)
-    def method(self: UpstashClient, *args: Any, **kwargs: Any) -> Any:
-        return _without_unreadable(inherited(self, *args, **kwargs))
-
-    return method
-
-
-def _without_unreadable(found: Any) -> Any:
-    if isinstance(found, set):
-        return found - {UNREADABLE}
-    if isinstance(found, list):
-        return [item for item in found if not _is_unreadable(item)]
-    if isinstance(found, Iterator):
-        return (item for item in found if not _is_unreadable(item))
-    return None if _is_unreadable(found) else found
-
-
-def _is_unreadable(item: Any) -> bool:
-    # Sorted sets give pairs of a member and its score.
-    return item is UNREADABLE or (isinstance(item, tuple) and item[:1] == (UNREADABLE,))
-
-
-for _name in _OF_THE_CACHE:
-    setattr(UpstashClient, _name, _of_the_cache(_name))
-for _name in _READING_MEMBERS:
-    setattr(UpstashClient, _name, _readable(getattr(DefaultClient, _name)))

@@ -5,7 +5,6 @@ answers from this process. Both leave a server alone that does not answer, until
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -13,22 +12,29 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash.cache.chains import in_turn, known
-from django_upstash.cache.outages import Doomed, Outage, Place
+from django_upstash.cache.combinators import in_turn, known
+from django_upstash.cache.failover_state import Doomed, Outage, Place
 from django_upstash.cache.scans import Sweep
-from django_upstash.effects import Flow, Run, Runner, adrive, drive
-from django_upstash.exceptions import ServerAwayError
+from django_upstash.exceptions import PoolTimeoutError, ServerAwayError
+from django_upstash.log import get_logger
 from django_upstash.operations import Operation, command, only, then
+from django_upstash.operations.steps import Flow, Run, Runner, adrive, drive
 
 if TYPE_CHECKING:
-    from django_upstash.availability import Availability
+    from django_upstash.wire.availability import Availability
 
-# A server that refuses a command is there.
+# A server that refuses a command is there. So is one that this process has no connection free to ask, which is raised:
+# an answer in the server's place would hide that the process has too much to do.
 AWAY = (redis.ConnectionError, redis.TimeoutError)
 _PIECE = 500
 _BACK: Final = object()
-_LEFT_ALONE = "The server has not answered a moment ago; whether it is back is found out within a second."
-logger = logging.getLogger("django_upstash.cache")
+logger = get_logger("django_upstash.cache")
+
+
+def raise_congestion(error: Exception, availability: Availability) -> None:
+    """Raise the error of who got no connection in time, unless that is because those in use wait for a dead server."""
+    if isinstance(error, PoolTimeoutError) and availability.is_up:
+        raise error
 
 
 class Defaults:
@@ -44,6 +50,7 @@ class Defaults:
         try:
             result = self._server.run(operation)
         except AWAY as error:
+            raise_congestion(error, self._availability)
             self._outage.use("default", error)
             raise
         self.answered()
@@ -54,6 +61,7 @@ class Defaults:
         try:
             result = await self._server.arun(operation)
         except AWAY as error:
+            raise_congestion(error, self._availability)
             self._outage.use("default", error)
             raise
         self.answered()
@@ -62,7 +70,9 @@ class Defaults:
     def require(self) -> None:
         """Raise ``ServerAwayError`` unless this caller is to ask the server."""
         if not self._availability.may_ask():
-            raise ServerAwayError(_LEFT_ALONE)
+            error = ServerAwayError()
+            self._outage.use("default", error)  # where another user of the connection has found the server away
+            raise error
 
     def failed(self, error: Exception, started: float) -> None:
         """Learn that what was sent at ``started`` beside the operations of this cache failed."""
@@ -95,6 +105,7 @@ class Failover:
             try:
                 return self._server.run(operation)
             except AWAY as error:
+                raise_congestion(error, self._availability)
                 self._outage.begin(error, started)
                 return drive(self._flow(operation, has_failed=True))
         return drive(self._flow(operation))
@@ -105,6 +116,7 @@ class Failover:
             try:
                 return await self._server.arun(operation)
             except AWAY as error:
+                raise_congestion(error, self._availability)
                 self._outage.begin(error, started)
                 return await adrive(self._flow(operation, has_failed=True))
         return await adrive(self._flow(operation))
@@ -115,6 +127,7 @@ class Failover:
         try:
             drive(self._try_server() if self._outage.place is Place.LOCAL else self._finish_return())
         except AWAY as error:
+            raise_congestion(error, self._availability)
             self._outage.begin(error, started)
         if self._outage.place is not Place.SERVER:
             raise ServerAwayError("The server is away, and this process keeps no sets, hashes and sorted sets.")
@@ -141,6 +154,7 @@ class Failover:
                     yield from self._finish_return()
                     return (yield Run(self._server, operation))
                 except AWAY as error:
+                    raise_congestion(error, self._availability)
                     self._outage.begin(error, started)
                     has_failed = True
 
@@ -160,7 +174,7 @@ class Failover:
     def _finish_return(self) -> Flow[Any]:
         """Delete on the server what changed here while it was found to be back; raise where it is known to be away."""
         if not self._availability.may_ask():
-            raise ServerAwayError(_LEFT_ALONE)
+            raise ServerAwayError()
         doomed = self._outage.doomed()
         if doomed:
             yield Run(self._server, self._deleting(doomed))

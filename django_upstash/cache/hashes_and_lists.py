@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from django_upstash.cache.scans import texts
 from django_upstash.codecs import UNREADABLE, decode_field, encode_field
+from django_upstash.operations.key_scan import texts
 
 
 class HashesAndLists:
@@ -23,7 +23,7 @@ class HashesAndLists:
         def make_key(self, key: Any, version: int | None = None, prefix: str | None = None) -> Any: ...
 
     def hget(self, key: Any, field: Any, version: int | None = None, client: Any = None) -> Any:
-        """Return the field's value, None where there is none."""
+        """Return the field's value, None if there is none."""
         return _value((client or self.get_client()).hget(self.make_key(key, version), field))
 
     def hmget(self, key: Any, *fields: Any, version: int | None = None, client: Any = None) -> list[Any]:
@@ -57,11 +57,11 @@ class HashesAndLists:
         return int((client or self.get_client()).rpush(self.make_key(key, version), *items))
 
     def lpop(self, key: Any, count: int | None = None, version: int | None = None, client: Any = None) -> Any:
-        """Remove and return the first item, None where there is none; with ``count`` the list of so many at most."""
+        """Remove and return the first item, None if there is none; with ``count`` the list of so many at most."""
         return _popped((client or self.get_client()).lpop(self.make_key(key, version), count), count)
 
     def rpop(self, key: Any, count: int | None = None, version: int | None = None, client: Any = None) -> Any:
-        """Remove and return the last item, None where there is none; with ``count`` the list of so many at most."""
+        """Remove and return the last item, None if there is none; with ``count`` the list of so many at most."""
         return _popped((client or self.get_client()).rpop(self.make_key(key, version), count), count)
 
     def lrange(

@@ -8,21 +8,19 @@ from typing import Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry
-from django_upstash.cache.chains import in_turn, known
-from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.cache_keys import Keyspace
+from django_upstash.cache.combinators import in_turn, known
 from django_upstash.cache.operations import MISSING
 from django_upstash.cache.tags import Dumps, labelled, present, valid
 from django_upstash.codecs import opened
-from django_upstash.exceptions import PayloadTooLargeError, UnknownCommandError
+from django_upstash.exceptions import PayloadTooLargeError
 from django_upstash.operations import Argument, Operation, Reply, checked, only, then
 
 # What an argument costs on the wire beyond its bytes, in the Redis protocol as in JSON, at most.
 _FRAME = 16
 
 
-def get_many(
-    space: Keyspace, keys: Iterable[Any], version: Any = None, client: Any = None
-) -> Operation[dict[Any, Any]]:
+def get_many(space: Keyspace, keys: Iterable[Any], version: Any = None) -> Operation[dict[Any, Any]]:
     """Return the values that there are, by the keys as they were given."""
     name = space.name
     wanted: dict[str, tuple[Any, bytes]] = {}
@@ -44,7 +42,6 @@ def set_many(
     data: Mapping[Any, Any],
     timeout: Any = DEFAULT_TIMEOUT,
     version: Any = None,
-    client: Any = None,
     *,
     tags: Iterable[str] = (),
 ) -> Operation[list[Any]]:
@@ -61,7 +58,7 @@ def set_many(
     return _set_all(space, data, version, space.dumps, options)
 
 
-def delete_many(space: Keyspace, keys: Iterable[Any], version: Any = None, client: Any = None) -> Operation[int | None]:
+def delete_many(space: Keyspace, keys: Iterable[Any], version: Any = None) -> Operation[int | None]:
     """Remove the keys; return how many there were, or None, as Django's own caches do, where none was named."""
     pairs = {space.name(key, version)[0]: b"" for key in keys}
     pieces = [Operation((("DEL", *piece),), only) for piece in _pieces(pairs, space.max_request_size)]
@@ -73,21 +70,12 @@ def _get_piece(
 ) -> Operation[dict[Any, Any]]:
     """Fetch the last of the pieces, in halves where the server finds the reply too large, and then the others."""
     *others, piece = pieces
-    loads = space.loads
 
     def parse(replies: list[Reply]) -> Any:
         if isinstance(replies[0], PayloadTooLargeError) and len(piece) > 1:
             middle = len(piece) // 2
             return _get_piece(space, wanted, [*others, piece[middle:], piece[:middle]], found)
-        unread: dict[str, bytes] = {}
-        for stored, reply in zip(piece, only(replies), strict=True):
-            if reply is not None:
-                key, context = wanted[stored]
-                value = loads(reply, context, MISSING)
-                if value is not MISSING:
-                    found[key] = value
-                else:
-                    unread[stored] = reply
+        unread = _read_values(space, wanted, zip(piece, only(replies), strict=True), found)
         tagged = _get_tagged(space, wanted, unread, found) if unread else None
         if tagged is not None:
             return then(tagged, lambda _: _get_piece(space, wanted, others, found) if others else found)
@@ -96,10 +84,30 @@ def _get_piece(
     return Operation((("MGET", *piece),), parse)
 
 
+def _read_values(
+    space: Keyspace,
+    wanted: dict[str, tuple[Any, bytes]],
+    replies: Iterable[tuple[str, bytes | None]],
+    found: dict[Any, Any],
+) -> dict[str, bytes]:
+    """Add the values that can be read to what was found, and return the others as they are stored."""
+    unread: dict[str, bytes] = {}
+    loads = space.loads
+    for stored, reply in replies:
+        if reply is not None:
+            key, context = wanted[stored]
+            value = loads(reply, context, MISSING)
+            if value is not MISSING:
+                found[key] = value
+            else:
+                unread[stored] = reply
+    return unread
+
+
 def _get_tagged(
     space: Keyspace, wanted: dict[str, tuple[Any, bytes]], unread: dict[str, bytes], found: dict[Any, Any]
 ) -> Operation[None] | None:
-    """Return the operation that adds what is valid of the values with tags; None where there are none among them."""
+    """Return the operation that adds what is valid of the values with tags; None if there are none among them."""
     tagged = {
         stored: envelope for stored, reply in unread.items() if (envelope := opened(reply)) and envelope.label.tags
     }
@@ -156,8 +164,7 @@ def _set_piece(space: Keyspace, pairs: dict[str, bytes], options: tuple[str, ...
         return Operation([("SET", stored, encoded, *options) for stored, encoded in pairs.items()], checked)
 
     def parse(replies: list[Reply]) -> Any:
-        if isinstance(replies[0], UnknownCommandError):
-            space.capabilities.lacks.add("MSETEX")
+        if space.capabilities.withholds("MSETEX", replies[0]):
             return _set_piece(space, pairs, options)
         return only(replies)
 

@@ -1,8 +1,7 @@
 """
 The cache's operations on one key: what each sends and how it reads the replies.
 
-Each takes the ``Keyspace`` and then what Django's method, or django-redis', takes. ``client`` is there for the sake of
-django-redis' signatures; who runs the operation heeds it.
+Each takes the ``Keyspace`` and then what Django's method, or django-redis', takes, but for ``client``.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from typing import Any, Final
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry
-from django_upstash.cache.chains import known
-from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.cache_keys import Keyspace
+from django_upstash.cache.combinators import known
 from django_upstash.cache.tags import guard, labelled, validated
-from django_upstash.exceptions import ResponseError, UnknownCommandError
+from django_upstash.exceptions import ResponseError
 from django_upstash.operations import Operation, Reply, checked, only, then
 
 MISSING: Final = object()
 
 
-def get(space: Keyspace, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Operation[Any]:
-    """Return the value, or ``default`` where there is none or none that can be trusted and read."""
+def get(space: Keyspace, key: Any, default: Any = None, version: Any = None) -> Operation[Any]:
+    """Return the value, or ``default`` if there is none or none that can be trusted and read."""
     stored, context = space.name(key, version)
     loads, looked_up = space.loads, space.looked_up
 
@@ -49,13 +48,12 @@ def set(
     value: Any,
     timeout: Any = DEFAULT_TIMEOUT,
     version: Any = None,
-    client: Any = None,
     nx: bool = False,
     xx: bool = False,
     *,
     tags: Iterable[str] = (),
 ) -> Operation[bool]:
-    """Store the value, only where there is none (``nx``) or one (``xx``) if so asked; return whether it was stored."""
+    """Store the value, only if there is none (``nx``) or one (``xx``) if so asked; return whether it was stored."""
     stored, context = space.name(key, version)
     options = space.default_options if timeout is DEFAULT_TIMEOUT else expiry.options(timeout)
     if tags:
@@ -69,17 +67,14 @@ def add(
     value: Any,
     timeout: Any = DEFAULT_TIMEOUT,
     version: Any = None,
-    client: Any = None,
     *,
     tags: Iterable[str] = (),
 ) -> Operation[bool]:
-    """Store the value where there is none; return whether it was stored."""
+    """Store the value if there is none; return whether it was stored."""
     return set(space, key, value, timeout, version, nx=True, tags=tags)
 
 
-def touch(
-    space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
-) -> Operation[bool]:
+def touch(space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Operation[bool]:
     """Give the key a new lifetime, none with ``None``; return whether there is such a key."""
     stored, _ = space.name(key, version)
     lifetime = expiry.milliseconds(space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout)
@@ -90,22 +85,20 @@ def touch(
     )
 
 
-def delete(
-    space: Keyspace, key: Any, version: Any = None, prefix: str | None = None, client: Any = None
-) -> Operation[bool]:
+def delete(space: Keyspace, key: Any, version: Any = None, prefix: str | None = None) -> Operation[bool]:
     """Remove the key; return whether there was one."""
     stored, _ = space.name(key, version, prefix)
     return guard(space, Operation((("DEL", stored),), _is_some))
 
 
-def has_key(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+def has_key(space: Keyspace, key: Any, version: Any = None) -> Operation[bool]:
     """Return whether there is such a key."""
     stored, _ = space.name(key, version)
     return guard(space, Operation((("EXISTS", stored),), _is_some))
 
 
-def incr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Operation[int]:
-    """Move the value, with its lifetime, to another version, and return that; ``ValueError`` where there is none."""
+def incr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None) -> Operation[int]:
+    """Move the value, with its lifetime, to another version, and return that; ``ValueError`` if there is none."""
     version = space.version if version is None else version
     stored, _ = space.name(key, version)
     moved, _ = space.name(space.original(key), version + delta)
@@ -121,50 +114,46 @@ def incr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None,
     return guard(space, Operation((("RENAME", stored, moved),), parse))
 
 
-def decr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Operation[int]:
-    """Do as ``incr_version`` does, downwards."""
+def decr_version(space: Keyspace, key: Any, delta: int = 1, version: Any = None) -> Operation[int]:
+    """Like ``incr_version``, downwards."""
     return incr_version(space, key, -delta, version)
 
 
-def ttl(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[int | None]:
+def ttl(space: Keyspace, key: Any, version: Any = None) -> Operation[int | None]:
     """Return the seconds the key has left, None where it does not expire, 0 where it is missing."""
     return _lifetime_left("TTL", space, key, version)
 
 
-def pttl(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[int | None]:
+def pttl(space: Keyspace, key: Any, version: Any = None) -> Operation[int | None]:
     """Return the milliseconds the key has left, None where it does not expire, 0 where it is missing."""
     return _lifetime_left("PTTL", space, key, version)
 
 
-def persist(space: Keyspace, key: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+def persist(space: Keyspace, key: Any, version: Any = None) -> Operation[bool]:
     """Remove the key's expiry; return whether it had one."""
     stored, _ = space.name(key, version)
     return guard(space, Operation((("PERSIST", stored),), _is_some))
 
 
-def expire(
-    space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
-) -> Operation[bool]:
+def expire(space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Operation[bool]:
     """Let the key expire after so many seconds, or a ``timedelta``; return whether there is such a key."""
     timeout = space.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
     return _expire("PEXPIRE", space, key, version, expiry.duration(timeout, expiry.SECOND))
 
 
-def pexpire(
-    space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None
-) -> Operation[bool]:
+def pexpire(space: Keyspace, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Operation[bool]:
     """Let the key expire after so many milliseconds, or a ``timedelta``; return whether there is such a key."""
     if timeout is DEFAULT_TIMEOUT:
         return expire(space, key, version=version)
     return _expire("PEXPIRE", space, key, version, expiry.duration(timeout, expiry.MILLISECOND))
 
 
-def expire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+def expire_at(space: Keyspace, key: Any, when: Any, version: Any = None) -> Operation[bool]:
     """Let the key expire at a Unix time in seconds, or a ``datetime``; return whether there is such a key."""
     return _expire("PEXPIREAT", space, key, version, expiry.moment(when, expiry.SECOND))
 
 
-def pexpire_at(space: Keyspace, key: Any, when: Any, version: Any = None, client: Any = None) -> Operation[bool]:
+def pexpire_at(space: Keyspace, key: Any, when: Any, version: Any = None) -> Operation[bool]:
     """Let the key expire at a Unix time in milliseconds, or a ``datetime``; return whether there is such a key."""
     return _expire("PEXPIREAT", space, key, version, expiry.moment(when, expiry.MILLISECOND))
 
@@ -213,11 +202,10 @@ def _touch_forever(space: Keyspace, stored: str) -> Operation[bool]:
 
     def parse(replies: list[Reply]) -> Any:
         reply = replies[0]
-        if isinstance(reply, UnknownCommandError):
-            space.capabilities.lacks.add("GETEX")
-        elif not (isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")):
-            return only(replies) is not None
-        return persisting
+        is_of_another_type = isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
+        if is_of_another_type or space.capabilities.withholds("GETEX", reply):
+            return persisting
+        return only(replies) is not None
 
     persisting = Operation((("PERSIST", stored), ("EXISTS", stored)), lambda replies: checked(replies)[1] == 1)
     return Operation((("GETEX", stored, "PERSIST"),), parse) if space.capabilities.has("GETEX") else persisting

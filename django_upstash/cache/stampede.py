@@ -8,66 +8,41 @@ for it; nothing goes on in the background.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
 import math
-import random
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from asgiref.sync import SyncToAsync
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
-from django_upstash import leases
-from django_upstash.cache import expiry, lookups, tags
-from django_upstash.cache.failures import IGNORABLE
-from django_upstash.cache.flights import LEAD, Flight, Party, Waiter, flights
-from django_upstash.cache.lookups import Found
+from django_upstash.cache import expiry, tags, versioned_entry
+from django_upstash.cache.empty_results import IGNORABLE
 from django_upstash.cache.operations import MISSING
+from django_upstash.cache.single_flight import LEAD, Flight, Party, Waiter, flights
+from django_upstash.cache.versioned_entry import Found
+from django_upstash.callbacks import is_async
 from django_upstash.codecs import Label
-from django_upstash.effects import Call, Flow, Run, Sleep, Wait, adrive, drive
-from django_upstash.operations import Operation, only
+from django_upstash.forks import Owner, random
+from django_upstash.log import get_logger
+from django_upstash.operations import Operation, leases, only
+from django_upstash.operations.steps import Call, Flow, Run, Sleep, Wait, adrive, drive
 
 if TYPE_CHECKING:
-    from django_upstash.cache.backend import UpstashCache
+    from django_upstash.cache.connected_cache import ConnectedCache
+    from django_upstash.cache.protection import Protection
 
-LEASE = 10.0
 _FIRST_POLL, _LONGEST_POLL, _POLL_GROWTH = 0.02, 0.25, 1.5
 _TASK = Party(is_task=True)
 _THREAD = Party()
 _WORKER = Party(waits_for_tasks=False)
 _BLOCKING = Party(waits=False)
 _computing_now: ContextVar[frozenset[Any]] = ContextVar("django_upstash_computing", default=frozenset())
-logger = logging.getLogger("django_upstash.cache")
-
-
-@dataclass(frozen=True, slots=True)
-class Protection:
-    """
-    How ``get_or_set`` protects what it computes.
-
-    ``early`` is XFetch's beta: how eagerly a value is computed again before it expires. ``grace`` is for how many
-    seconds after that its copy is there for want of a new one. ``cross_process`` lets one process at a time compute,
-    for ``lease`` seconds at most.
-    """
-
-    early: float = 0.0
-    grace: float = 0.0
-    cross_process: bool = False
-    lease: float = LEASE
-    tags: Iterable[str] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("early", "grace"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
-                raise ValueError(f"{name} must be a number, 0 for none, not {getattr(self, name)!r}.")
-        if not _is_number(self.lease) or self.lease < 0.001:
-            raise ValueError(f"lease must be a number of seconds, 0.001 or more, not {self.lease!r}.")
+logger = get_logger("django_upstash.cache")
 
 
 class Landing(NamedTuple):
@@ -81,7 +56,7 @@ class GetOrSet:
     """One call of ``get_or_set``."""
 
     def __init__(
-        self, cache: UpstashCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+        self, cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
     ) -> None:
         self._cache, self._runner, self._space = cache, cache.runner, cache.keyspace
         self._stored, self._context = self._space.name(key, version)
@@ -92,6 +67,7 @@ class GetOrSet:
         self._tags = tags.ids(self._space, protection.tags) if protection.tags else []
         self._landing: Landing | None = None
         self._is_counted = False
+        self._owner = Owner()
 
     def flow(self, party: Party) -> Flow[Any]:
         """Find the value, or compute and store it, or wait for whoever does, and return it."""
@@ -105,13 +81,14 @@ class GetOrSet:
                         (yield from self._refreshed(flight, seen, party, found)) if self._is_due(found) else found.value
                     )
                 found = yield from self._with_versions(found)
+                party = _as_one(party)
                 # Who asks for a value in the midst of computing it would wait for itself.
-                joined = None if self._name in _computing_now.get() else flights.join(flight, seen, party)
+                joined = None if self._name in party.chain else flights.join(flight, seen, party)
                 if joined is None:
                     return (yield from self._produced(found))
-                landing = (yield from _waited(flight, joined)) if isinstance(joined, Waiter) else joined
+                landing = (yield from self._waited(flight, joined)) if isinstance(joined, Waiter) else joined
                 if landing is LEAD:
-                    return (yield from self._led(flight, self._leased(found, patient=True)))
+                    return (yield from self._led(flight, party, self._leased(found, patient=True)))
                 if self._suits(landing, found):
                     return landing.found.copied(self._space)
 
@@ -125,7 +102,7 @@ class GetOrSet:
         return (yield from self._ask(self._looking(), Found()))
 
     def _looking(self) -> Operation[Found]:
-        return lookups.look(self._space, self._stored, self._context, self._tags)
+        return versioned_entry.look(self._space, self._stored, self._context, self._tags)
 
     def _with_versions(self, found: Found) -> Flow[Any]:
         """Return the find with a version of every tag, each from before the value is computed."""
@@ -150,26 +127,43 @@ class GetOrSet:
 
     def _refreshed(self, flight: Flight, seen: int, party: Party, found: Found) -> Flow[Any]:
         """Compute a value that is valid still, unless somebody else does; it stays where that fails."""
-        if self._name in _computing_now.get() or not flights.take(flight, seen, party):
+        party = _as_one(party)
+        if self._name in party.chain or not flights.take(flight, seen, party):
             return found.value
         try:
-            return (yield from self._led(flight, self._leased(found, patient=False)))
+            return (yield from self._led(flight, party, self._leased(found, patient=False)))
         except Exception as error:
             logger.warning("An early refresh failed with %s; the value stays.", type(error).__name__, exc_info=True)
             return found.value
 
-    def _led(self, flight: Flight, work: Flow[Any]) -> Flow[Any]:
+    def _led(self, flight: Flight, party: Party, work: Flow[Any]) -> Flow[Any]:
         """Do the work of who has the lead, and let those who wait have what came of it."""
         try:
             return (yield from work)
         finally:
             if self._landing is None:
-                flights.pass_on(flight)
+                flights.pass_on(flight, party)
             else:
-                flights.land(flight, self._landing)
+                flights.land(flight, party, self._landing)
+
+    def _waited(self, flight: Flight, waiter: Waiter) -> Flow[Any]:
+        """Return the landing or the lead, which one who waits takes where that has taken as long as a lease lasts."""
+        longest = self._protection.lease
+        try:
+            while True:
+                try:
+                    return (yield Wait(waiter.future, flights.patience(flight, longest)))
+                except TimeoutError:
+                    if flights.take_over(flight, waiter, longest):
+                        return LEAD
+        except BaseException:
+            flights.leave(flight, waiter)
+            raise
+        finally:
+            flights.arrive(flight, waiter)
 
     def _leased(self, found: Found, patient: bool) -> Flow[Any]:
-        """Produce the value under the lease, where one is asked for; without patience, only where it is free."""
+        """Compute the value under the lease, if there is one. If ``patient`` is False, do not wait for it."""
         if not self._protection.cross_process:
             return (yield from self._produced((yield from self._with_versions(found))))
         token = token_hex(16)
@@ -191,7 +185,7 @@ class GetOrSet:
         deadline = time.monotonic() + self._protection.lease
         pause = _FIRST_POLL
         while True:
-            reply, latest = yield from self._ask(lookups.after(asking, self._looking()), (b"OK", Found()))
+            reply, latest = yield from self._ask(versioned_entry.after(asking, self._looking()), (b"OK", Found()))
             left = deadline - time.monotonic()
             if reply is not None or latest.value is not MISSING or left <= 0 or not patient:
                 return reply is not None, latest
@@ -199,7 +193,7 @@ class GetOrSet:
             pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
 
     def _release(self, token: str, taken: bool) -> Flow[Any]:
-        if not taken:
+        if not (taken and self._owner.is_here):
             return
         name = self._space.aside("lease", self._stored)
         try:
@@ -242,7 +236,7 @@ class GetOrSet:
             )
             return stale, True
         took = math.ceil((time.perf_counter() - started) * 1000)
-        return lookups.seal(self._space, value, self._context, self._label(took, before)), False
+        return versioned_entry.seal(self._space, value, self._context, self._label(took, before)), False
 
     def _label(self, took: int, before: Found) -> Label | None:
         if not (self._protection.early or self._protection.grace or self._tags):
@@ -258,20 +252,20 @@ class GetOrSet:
         return (self._lifetime is None or self._lifetime > 0) and all(before.versions.get(tag) for tag in self._tags)
 
     def _storing(self, before: Found, now: Found) -> Operation[bool]:
-        assert now.stored is not None
-        if not self._space.admits(now.stored, self._stored):
+        stored = cast(bytes, now.stored)
+        if not self._space.admits(stored, self._stored):
             return Operation((("DEL", self._stored),), lambda replies: only(replies) is not None, replay_safe=True)
         lifetime = () if self._lifetime is None else ("PX", str(self._lifetime))
-        storing = lookups.store(self._space, self._stored, before, now, lifetime)
+        storing = versioned_entry.store(self._space, self._stored, before, now, lifetime)
         if not self._protection.grace or self._lifetime is None:
             return storing
         until = self._lifetime + math.ceil(self._protection.grace * 1000)
-        copying = "SET", self._copy_name(), now.stored, "PX", str(min(until, expiry.LONGEST))
-        return lookups.beside(storing, copying)
+        copying = "SET", self._copy_name(), stored, "PX", str(min(until, expiry.LONGEST))
+        return versioned_entry.beside(storing, copying)
 
     def _copy(self) -> Flow[Any]:
-        """Return the copy of the last value, or None where there is none, or it has not expired but been removed."""
-        looking = lookups.look(self._space, self._copy_name(), self._context)
+        """Return the copy of the last value, or None if there is none, or it has not expired but been removed."""
+        looking = versioned_entry.look(self._space, self._copy_name(), self._context)
         found = yield from self._ask(looking, Found())
         expires = found.label.expires
         return None if found.value is MISSING or expires is None or expires > _now() else found
@@ -291,29 +285,24 @@ class GetOrSet:
         try:
             yield
         finally:
-            _computing_now.reset(token)
+            with suppress(ValueError):  # the collector closes an abandoned task in a context of another
+                _computing_now.reset(token)
 
 
-def get_or_set(cache: UpstashCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection) -> Any:
+def get_or_set(
+    cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+) -> Any:
     """Run the flow in this thread."""
-    if inspect.iscoroutinefunction(default):
-        raise TypeError("get_or_set() cannot await its default; call aget_or_set() instead.")
+    if is_async(default):
+        raise TypeError("The default of get_or_set() returns an awaitable, which aget_or_set() awaits.")
     return drive(GetOrSet(cache, key, default, timeout, version, protection).flow(_this_thread()))
 
 
 async def aget_or_set(
-    cache: UpstashCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+    cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
 ) -> Any:
     """Run the flow in this task."""
     return await adrive(GetOrSet(cache, key, default, timeout, version, protection).flow(_TASK))
-
-
-def _waited(flight: Flight, waiter: Waiter) -> Flow[Any]:
-    try:
-        return (yield Wait(waiter.future))
-    except BaseException:
-        flights.leave(flight, waiter)
-        raise
 
 
 def _this_thread() -> Party:
@@ -325,9 +314,11 @@ def _this_thread() -> Party:
     return _BLOCKING
 
 
+def _as_one(party: Party) -> Party:
+    """Return a party as one of its own, with what is computed at the moment around it."""
+    thread = None if party.is_task else threading.get_ident()
+    return party._replace(chain=_computing_now.get(), thread=thread)
+
+
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

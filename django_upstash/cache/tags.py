@@ -8,6 +8,7 @@ command, however many values carry the tags. A record that is evicted takes its 
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
@@ -16,12 +17,12 @@ from typing import Any, TypeAlias
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import scripts
-from django_upstash.cache.chains import known
-from django_upstash.cache.keyspace import Keyspace
+from django_upstash.cache.cache_keys import Keyspace
+from django_upstash.cache.combinators import known
 from django_upstash.codecs import Label, bound, opened, sealed
-from django_upstash.keys import check_encodable
-from django_upstash.operations import Argument, Command, Operation, Reply, checked, only, then
+from django_upstash.exceptions import ProtocolError
+from django_upstash.operations import Argument, Command, Operation, Reply, checked, only, scripts, then
+from django_upstash.operations.keys import check_encodable
 
 Dumps: TypeAlias = Callable[[Any, bytes], bytes]
 Tags: TypeAlias = tuple[tuple[str, str], ...]  # id and version of each
@@ -29,6 +30,8 @@ Tags: TypeAlias = tuple[tuple[str, str], ...]  # id and version of each
 MOST = 64
 _VERSION_BYTES = 12
 _ID_BYTES = 16
+# As in lua/unless_invalidated.lua.
+_TAGS = re.compile(rb"~e1:\d*:\d*:([\w,=-]+)\n", re.ASCII)
 
 
 def invalidate_tags(space: Keyspace, *tags: str) -> Operation[None]:
@@ -49,7 +52,7 @@ def versions(space: Keyspace, tags: Iterable[str]) -> Operation[Tags]:
 
 
 def versions_of(space: Keyspace, ids: Sequence[str]) -> Operation[Tags]:
-    """Do as ``versions`` does, for tags by their ids."""
+    """Like ``versions``, for tags by their ids."""
     reading: Command = ("MGET", *(_record(space, tag) for tag in ids))
 
     def parse(replies: list[Reply]) -> Any:
@@ -71,7 +74,7 @@ def validated(space: Keyspace, stored: bytes, context: bytes, default: Any) -> A
     """
     Return the value of a stored form that the codec did not read, for it carries tags.
 
-    That is an operation, which asks for their versions; ``default`` where there are none, or the value is unreadable.
+    That is an operation, which asks for their versions; ``default`` if there are none, or the value is unreadable.
     """
     found = opened(stored)
     if found is None or not found.label.tags:
@@ -122,9 +125,29 @@ def _guarded(space: Keyspace, command: Command, parse: Callable[[list[Reply]], A
             return _guarded(space, command, parse, _bytes(reply[0]))
         return parse(replies)
 
-    return scripts.load("unless_invalidated").operation(
-        space.capabilities, [key, *records, *others], [tags, str(len(records)), name, *arguments], after
+    return scripts.load("cache/unless_invalidated").operation(
+        space.capabilities,
+        [key, *records, *others],
+        [tags, str(len(records)), name, *arguments],
+        after,
+        instead=lambda: _guarded_by_commands(space, command, parse),
     )
+
+
+def _guarded_by_commands(space: Keyspace, command: Command, parse: Callable[[list[Reply]], Any]) -> Operation[Any]:
+    """Return what the script does, in commands: what is stored in between may be removed with the invalidated value."""
+    running, stored = Operation((command,), parse), command[1]
+
+    def looked(replies: list[Reply]) -> Any:
+        match = _TAGS.match(replies[0]) if isinstance(replies[0], bytes) else None
+        if match is None:
+            return running
+        pairs = [pair.partition("=")[::2] for pair in match[1].decode().split(",")]
+        removing = Operation((("DEL", stored), command), lambda replies: parse(replies[1:]))
+        asking = present(space, [tag for tag, _ in pairs])
+        return then(asking, lambda now: running if valid(tuple(pairs), now) else removing)
+
+    return Operation((("GETRANGE", stored, "0", "4095"),), looked)
 
 
 def _creating(space: Keyspace, tag: str) -> Command:
@@ -163,7 +186,8 @@ def _id(tag: str) -> str:
 
 
 def _bytes(reply: Reply) -> bytes:
-    assert isinstance(reply, bytes)
+    if not isinstance(reply, bytes):
+        raise ProtocolError(f"A tag's version is {type(reply).__name__} where text was expected.")
     return reply
 
 

@@ -2,7 +2,7 @@
 Members of sets and sorted sets, fields and items: JSON text, the same bytes on every route and in every process.
 
 They are compared by their bytes, so they are neither signed (membership survives a new ``SECRET_KEY``) nor compressed,
-and they are never unpickled, whoever wrote them.
+and they are never unpickled, no matter who wrote them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn
 
-from django_upstash.exceptions import DataError
+from django_upstash.exceptions import DataError, ProtocolError
 
 
 class Unreadable:
@@ -59,6 +59,8 @@ def decode_field(data: bytes) -> Any:
         return _decode(data.decode())
     except (ValueError, RecursionError):
         return UNREADABLE
+    except AttributeError:
+        raise ProtocolError(f"The server answered with {type(data).__name__} in the place of text.") from None
 
 
 def encode_member(value: Any) -> bytes:

@@ -6,7 +6,7 @@ Stored bodies that only this site can have made, each for the name of its key, a
     e1.<base64 of nonce and ciphertext>    encrypted
 
 Every form is text, so that it is the same on every route and compares as it is. Tag and ciphertext cover the name of
-the key: a body under another key is none.
+the key: a body stored under another key is rejected.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from django.utils.encoding import force_bytes
+
+from django_upstash.credentials import SecretBytes
 
 TAG_SIZE = 16
 _NONCE_SIZE = 12
@@ -88,11 +90,12 @@ class Sealer:
 
     def _key_of(self, key: bytes, name: str) -> bytes:
         """Return a name's own key: random nonces under one key for all would be too many for GCM in the end."""
-        return blake2b(name.encode(), key=key, digest_size=32, person=self._purpose.encrypting).digest()
+        made = blake2b(name.encode(), key=key, digest_size=32, person=self._purpose.encrypting)
+        return SecretBytes(made.digest())
 
 
 def _signing_key(purpose: Purpose, secret: str | bytes) -> bytes:
-    return blake2b(force_bytes(secret), digest_size=32, person=purpose.signing).digest()
+    return SecretBytes(blake2b(force_bytes(secret), digest_size=32, person=purpose.signing).digest())
 
 
 def _tag(key: bytes, name: str, form: bytes, shown: bytes) -> bytes:

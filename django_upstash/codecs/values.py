@@ -19,14 +19,16 @@ from django_upstash.codecs.envelopes import MARK as ENVELOPE
 from django_upstash.codecs.envelopes import opened
 from django_upstash.codecs.signing import END, HEADER_SIZE, Signer
 from django_upstash.codecs.text import MARK, Encoded, marked, unmarked
+from django_upstash.log import get_logger
 
 Dumps: TypeAlias = Callable[[Any, bytes], bytes]
 Loads: TypeAlias = Callable[[bytes, bytes, Any], Any]
+PayloadReader: TypeAlias = Callable[[bytes, bytes], bytes | None]
 
 PICKLE = b"\x01"
 COMPRESSED_PICKLE = b"\x02"
 
-logger = logging.getLogger("django_upstash.codecs")
+logger = get_logger("django_upstash.codecs")
 _reasons_seen: set[str] = set()
 _LEAST_INT, _MOST_INT = -(2**63), 2**63 - 1  # what INCR counts with
 _MOST_INT_BITS = 2048  # what Python prints and reads however low its limit of digits is set
@@ -74,11 +76,20 @@ def signed_codec(
 ) -> ValueCodec:
     """Return the codec that signs what the serializer made; nothing unsigned reaches the serializer."""
     signer, compressed_signer = (Signer(secrets, prefix, mark) for mark in (PICKLE, COMPRESSED_PICKLE))
-    header, new_tag = signer.header, signer.new_tag
     serialize, deserialize = _functions(serializer)
-    loads_other = _loads_other(signer, compressed_signer, compressor, deserialize)
+    payload_of = _payload_reader(signer, compressed_signer, compressor)
+    return ValueCodec(
+        _signed_dumps(signer, compressed_signer, compressor, serialize),
+        _signed_loads(signer, deserialize, _loads_other(payload_of, deserialize)),
+    )
 
-    # Signing and verifying are written out here and in `loads`: every value goes through them.
+
+# Signing and verifying are written out in these two: every value goes through them.
+def _signed_dumps(
+    signer: Signer, compressed_signer: Signer, compressor: Compressor | None, serialize: Callable[[Any], bytes]
+) -> Dumps:
+    header, new_tag = signer.header, signer.new_tag
+
     def dumps(value: Any, key: bytes) -> bytes:
         if type(value) is int and _LEAST_INT <= value <= _MOST_INT:
             return b"%d" % value
@@ -91,6 +102,12 @@ def signed_codec(
         tag.update(key + END)
         tag.update(payload)
         return header + tag.digest() + payload
+
+    return dumps
+
+
+def _signed_loads(signer: Signer, deserialize: Callable[[bytes], Any], loads_other: Loads) -> Loads:
+    header, new_tag = signer.header, signer.new_tag
 
     def loads(stored: bytes, key: bytes, default: Any) -> Any:
         if stored[:2] != header:
@@ -106,13 +123,11 @@ def signed_codec(
         except Exception as error:  # whatever a class does when it is made again
             return _miss(_cannot_read(error), default)
 
-    return ValueCodec(dumps, loads)
+    return loads
 
 
-def _loads_other(
-    signer: Signer, compressed_signer: Signer, compressor: Compressor | None, deserialize: Callable[[bytes], Any]
-) -> Loads:
-    """Return the reader of all but signed pickles: ints, envelopes, marked text, older secrets, compressed."""
+def _payload_reader(signer: Signer, compressed_signer: Signer, compressor: Compressor | None) -> PayloadReader:
+    """Return the function that reads the payload of any signed form; None for what this site has not signed."""
 
     def payload_of(stored: bytes, key: bytes) -> bytes | None:
         payload = signer.verify(stored, key)
@@ -120,6 +135,12 @@ def _loads_other(
             return payload
         packed = compressed_signer.verify(stored, key)
         return None if packed is None else compressor.decompress(packed)
+
+    return payload_of
+
+
+def _loads_other(payload_of: PayloadReader, deserialize: Callable[[bytes], Any]) -> Loads:
+    """Return the reader of all but signed pickles: ints, envelopes, marked text, older secrets, compressed."""
 
     def loads(stored: bytes, key: bytes, default: Any) -> Any:
         if stored and stored[0] in _INT_BEGINNINGS and (plain := _int(stored)) is not None:
@@ -140,9 +161,10 @@ def _loads_other(
 def unsigned_codec(serializer: Serializer, compressor: Compressor | None) -> ValueCodec:
     """Return the codec whose stored bytes are django-redis' own."""
     serialize, deserialize = _functions(serializer)
-    # A pickle says so in its first byte, and is read without another look where nothing compresses.
-    fast_beginning = _PICKLE_BEGINNING if deserialize is pickle.loads and compressor is None else None
+    return ValueCodec(_unsigned_dumps(serialize, compressor), _unsigned_loads(deserialize, compressor))
 
+
+def _unsigned_dumps(serialize: Callable[[Any], bytes], compressor: Compressor | None) -> Dumps:
     def dumps(value: Any, key: bytes) -> bytes:
         if type(value) is int and value.bit_length() <= _MOST_INT_BITS:
             return b"%d" % value
@@ -150,6 +172,13 @@ def unsigned_codec(serializer: Serializer, compressor: Compressor | None) -> Val
         if compressor is not None:
             payload = compressor.compress(payload)
         return marked(payload) if payload.startswith((MARK, ENVELOPE)) else payload
+
+    return dumps
+
+
+def _unsigned_loads(deserialize: Callable[[bytes], Any], compressor: Compressor | None) -> Loads:
+    # A pickle says so in its first byte, and is read without another look where nothing compresses.
+    fast_beginning = _PICKLE_BEGINNING if deserialize is pickle.loads and compressor is None else None
 
     def loads(stored: bytes, key: bytes, default: Any) -> Any:
         try:
@@ -165,7 +194,7 @@ def unsigned_codec(serializer: Serializer, compressor: Compressor | None) -> Val
         except Exception as error:
             return _miss(_cannot_read(error), default)
 
-    return ValueCodec(dumps, loads)
+    return loads
 
 
 def _loads_enveloped(loads: Loads, stored: bytes, key: bytes, default: Any) -> Any:

@@ -8,14 +8,15 @@ from urllib.parse import quote, urlencode
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash.conf import DEFAULT_ALIAS, ConnectionSettings, connection_settings, make_settings
+from django_upstash.credentials import Secret, hide_entry
+from django_upstash.settings.conf import DEFAULT_ALIAS, ConnectionSettings, connection_settings, make_settings
 
 _DEFAULT_PORT = 6379
 
 
 def celery_broker_url(alias: str = DEFAULT_ALIAS, upstash: Mapping[str, Mapping[str, Any]] | None = None) -> str:
     """
-    Return the URL for ``CELERY_BROKER_URL`` and ``CELERY_RESULT_BACKEND``. It holds the password.
+    Return the URL for ``CELERY_BROKER_URL`` and ``CELERY_RESULT_BACKEND``. It holds the password; its ``repr`` not.
 
     Inside ``settings.py``, where the settings cannot be read yet, ``upstash`` is the dict that ``UPSTASH`` is set to.
     Raises ``ImproperlyConfigured`` for a connection that is not native, for Celery speaks nothing else.
@@ -24,6 +25,7 @@ def celery_broker_url(alias: str = DEFAULT_ALIAS, upstash: Mapping[str, Mapping[
         return _url(connection_settings(alias))
     if alias not in upstash:
         raise ImproperlyConfigured(f"UPSTASH has no connection {alias!r} for Celery; add one with a rediss:// address.")
+    hide_entry(upstash[alias])
     return _url(make_settings(alias, upstash[alias]))
 
 
@@ -35,11 +37,12 @@ def _url(settings: ConnectionSettings) -> str:
         )
     credentials = _credentials(settings)
     if settings.scheme == "unix":
-        return f"redis+socket://{credentials}{settings.parts.path}?{urlencode({'virtual_host': settings.database})}"
+        database = urlencode({"virtual_host": settings.database})
+        return Secret(f"redis+socket://{credentials}{settings.parts.path}?{database}")
     host = settings.parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     address = f"{credentials}{host}:{settings.parts.port or _DEFAULT_PORT}/{settings.database}"
-    return f"{settings.scheme}://{address}{_tls(settings)}"
+    return Secret(f"{settings.scheme}://{address}{_tls(settings)}")
 
 
 def _credentials(settings: ConnectionSettings) -> str:

@@ -8,7 +8,6 @@ the time it has. There is at most one at a time for each server, however many as
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -16,13 +15,15 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Any
 
-from django_upstash.conf import ConnectionSettings
 from django_upstash.connections import connections
+from django_upstash.diagnostics.diagnosis import diagnose
+from django_upstash.diagnostics.health_check import limited
+from django_upstash.diagnostics.server import read_info
 from django_upstash.exceptions import NoPermissionError, TimeoutError, UnknownCommandError, UpstashError
-from django_upstash.inspection.diagnosis import diagnose
-from django_upstash.inspection.examination import limited
-from django_upstash.inspection.server import read_info
+from django_upstash.forks import reset_after_fork
 from django_upstash.operations import Operation, Reply, command, only
+from django_upstash.operations.single_flight import SingleFlight
+from django_upstash.settings.conf import ConnectionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,35 +53,29 @@ class Probe:
     def __init__(self, settings: ConnectionSettings, *, details: bool) -> None:
         self._settings = settings
         self._details = details
-        self.after_fork()
+        self._looks: SingleFlight[Answer] = SingleFlight()
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
-        self._look: Future[Answer] = Future()
-        self._began = float("-inf")
+        self._looks.forget()
 
     def start(self, max_age: float) -> None:
         """Look, unless somebody has less than ``max_age`` seconds ago, or is still at it."""
-        with self._lock:
-            is_free = self._look.done() or self._began == float("-inf")
-            if not is_free or monotonic() - self._began < max_age:
-                return
-            self._look, self._began = Future(), monotonic()
-            self._look.set_running_or_notify_cancel()  # so that no waiter's end can end it
+        look = self._looks.begin(max_age)
+        if look is not None:
             name = f"readiness of {self._settings.alias}"
             # Not waited for at exit, for nothing ends a name server's silence.
-            threading.Thread(target=self._run, args=(self._look,), name=name, daemon=True).start()
+            threading.Thread(target=self._run, args=(look,), name=name, daemon=True).start()
 
     def answer(self, until: float) -> Answer:
         """Return the answer of the latest look, or that there is none by this time of the monotonic clock."""
         try:
-            return self._look.result(max(until - monotonic(), 0))
+            return self._looks.latest.result(max(until - monotonic(), 0))
         except FutureTimeoutError:
             return self._overdue()
 
     async def aanswer(self, until: float) -> Answer:
-        """Do as ``answer`` does, awaited."""
-        look = asyncio.wrap_future(self._look)
+        """Async version of ``answer``."""
+        look = asyncio.wrap_future(self._looks.latest)
         done, _ = await asyncio.wait({look}, timeout=max(until - monotonic(), 0))
         return look.result() if done else self._overdue()
 
@@ -125,9 +120,7 @@ def probe_of(settings: ConnectionSettings, timeout: float, *, details: bool) -> 
     return _probes.get(key) or _probes.setdefault(key, Probe(key[0], details=details))
 
 
+@reset_after_fork
 def _after_fork() -> None:
     for probe in _probes.values():
         probe.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

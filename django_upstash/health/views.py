@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from django_upstash import conf
+from django_upstash import callbacks
 from django_upstash.health.probes import Answer, Probe, probe_of
+from django_upstash.settings import conf
 
 # Kubernetes waits one second for a probe, unless told otherwise.
 TIMEOUT = 0.8
@@ -36,7 +37,7 @@ def liveness(request: HttpRequest) -> HttpResponse:
 
 @_probed
 async def aliveness(request: HttpRequest) -> HttpResponse:
-    """Do as ``liveness`` does, without a thread."""
+    """Like ``liveness``, without a thread."""
     return JsonResponse({"status": "ok"})
 
 
@@ -54,12 +55,7 @@ def readiness(
     One command for each, which may take ``timeout`` seconds; who asks again within ``max_age`` seconds is told the
     same, and nothing is sent. ``details``, or what it says of the request, adds versions, times and causes.
     """
-    shown = details(request) if callable(details) else details
-    if isawaitable(shown):
-        if iscoroutine(shown):
-            shown.close()
-        raise TypeError("readiness() cannot await what its details return; use areadiness() instead.")
-    shown = bool(shown)
+    shown = _truth(callbacks.call("details", details, request) if callable(details) else details)
     probes = _probes(aliases, timeout, max_age, shown)
     until = monotonic() + timeout
     return _response({alias: probe.answer(until) for alias, probe in probes.items()}, shown)
@@ -73,12 +69,16 @@ async def areadiness(
     max_age: float = MAX_AGE,
     details: Details = False,
 ) -> HttpResponse:
-    """Do as ``readiness`` does, without a thread of those that views share; ``details`` may be a coroutine function."""
+    """Like ``readiness``, without a thread of those that views share; ``details`` may be a coroutine function."""
     shown = details(request) if callable(details) else details
-    shown = bool(await shown if isawaitable(shown) else shown)
+    shown = _truth(await shown if isawaitable(shown) else shown)
     probes = _probes(aliases, timeout, max_age, shown)
     until = monotonic() + timeout
     return _response({alias: await probe.aanswer(until) for alias, probe in probes.items()}, shown)
+
+
+def _truth(shown: Any) -> bool:
+    return callbacks.truth("details", shown)
 
 
 def _probes(aliases: Iterable[str] | None, timeout: float, max_age: float, details: bool) -> Mapping[str, Probe]:

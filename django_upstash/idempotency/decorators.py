@@ -8,10 +8,12 @@ from functools import wraps
 from inspect import isawaitable
 from typing import Any, TypeVar, overload
 
-from asgiref.sync import iscoroutinefunction
 from django.http.response import HttpResponseBase
 
+from django_upstash import callbacks
+from django_upstash.idempotency.endings import to_its_end
 from django_upstash.idempotency.protection import Attempt, Protection
+from django_upstash.idempotency.requests import django_request
 
 View = TypeVar("View", bound=Callable[..., Any])
 # What the middleware leaves alone is marked so.
@@ -43,7 +45,7 @@ def idempotent(view: Any = None, /, **options: Any) -> Any:
 def _decorated(protection: Protection, view: Any) -> Any:
     if isinstance(view, type):
         return _decorated_class(protection, view)
-    wrapper = _awaiting(protection, view) if iscoroutinefunction(view) else _waiting(protection, view)
+    wrapper = _awaiting(protection, view) if callbacks.is_async(view) else _waiting(protection, view)
     setattr(wrapper, HANDLED, True)
     return wrapper
 
@@ -80,21 +82,29 @@ def _waiting(protection: Protection, view: Callable[..., Any]) -> Callable[..., 
 def _awaiting(protection: Protection, view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     async def wrapper(*args: Any, **kwargs: Any) -> HttpResponseBase:
-        found = await protection.aenter(_request(args))
-        if found is None:
-            response: HttpResponseBase = await view(*args, **kwargs)
-            return response
-        if not isinstance(found, Attempt):
-            return found
-        try:
-            response = await view(*args, **kwargs)
-        except (Exception, CancelledError):
-            await found.aabandon()
-            raise
-        await found.aconclude(response)
+        request = _request(args)
+        if protection.concerns(request):
+            return await to_its_end(django_request(request), _executed(protection, request, view, args, kwargs))
+        response: HttpResponseBase = await view(*args, **kwargs)
         return response
 
     return wrapper
+
+
+async def _executed(protection: Protection, request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponseBase:
+    found = await protection.aenter(request)
+    if not isinstance(found, Attempt):
+        return found or await view(*args, **kwargs)
+    try:
+        response: HttpResponseBase = await view(*args, **kwargs)
+    except CancelledError:  # not for a client that has gone, but for a process that ends
+        await found.acut_off()
+        raise
+    except Exception:
+        await found.aabandon()
+        raise
+    await found.aconclude(response)
+    return response
 
 
 def _request(args: tuple[Any, ...]) -> Any:

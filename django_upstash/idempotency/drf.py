@@ -11,7 +11,7 @@ from django_upstash.idempotency.protection import Attempt, Protection
 
 class IdempotentMixin:
     """
-    Executes requests with an ``Idempotency-Key`` once; it stands before the view's other bases.
+    Executes requests with an ``Idempotency-Key`` once; put it before the view's other bases.
 
         class Orders(IdempotentMixin, ModelViewSet):
             idempotency = Protection(required=True)
@@ -50,7 +50,12 @@ class IdempotentMixin:
         if self._answer is not None and response is self._answer:
             return self._answer  # it has the headers of the first time
         parent: Any = super()
-        finalized: HttpResponseBase = parent.finalize_response(request, response, *args, **kwargs)
+        try:
+            finalized: HttpResponseBase = parent.finalize_response(request, response, *args, **kwargs)
+        except Exception:
+            if self._attempt is not None:
+                self._attempt.abandon()
+            raise
         if self._attempt is not None:
             self._attempt.conclude(finalized)
         return finalized

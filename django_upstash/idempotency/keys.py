@@ -1,4 +1,8 @@
-"""The names of keys, ``idempotency:<tenant>:<key>``, each part percent-encoded, and the fingerprints of payloads."""
+"""
+The names of keys, ``idempotency:<tenant>:<key>``, each part percent-encoded, and the fingerprints of payloads.
+
+The prefix of the environment comes before that, where there is one.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,15 @@ from typing import Any
 
 from django.utils.encoding import force_bytes
 
-from django_upstash.keys import percent_encoded
+from django_upstash.operations.keys import percent_encoded, root
 
-PREFIX = "idempotency"
 LONGEST = 1024
 _PURPOSE = b"upstash idem fp"
+
+
+def beginning() -> str:
+    """Return what the names of all keys begin with."""
+    return root("idempotency:")
 
 
 def name_of(tenant: str, key: str) -> str:
@@ -22,7 +30,7 @@ def name_of(tenant: str, key: str) -> str:
     for what, part in parts.items():
         if not (isinstance(part, str) and 0 < len(part) <= LONGEST):
             raise ValueError(f"The {what} must be a text of 1 to {LONGEST} characters.")
-    return f"{PREFIX}:{percent_encoded(tenant)}:{percent_encoded(key)}"
+    return f"{beginning()}{percent_encoded(tenant)}:{percent_encoded(key)}"
 
 
 def fingerprint(payload: object, secret: str | bytes) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
 
 from django_upstash.idempotency.decorators import HANDLED
+from django_upstash.idempotency.endings import to_its_end
 from django_upstash.idempotency.protection import Attempt, Protection
 
 _ATTEMPT = "_upstash_idempotency"
@@ -18,11 +21,12 @@ _ATTEMPT = "_upstash_idempotency"
 
 class IdempotencyMiddleware:
     """
-    Executes requests with an ``Idempotency-Key`` once. It stands below ``AuthenticationMiddleware``.
+    Executes requests with an ``Idempotency-Key`` once. It goes below ``AuthenticationMiddleware``.
 
-    It looks a key up when the view is known and the middleware above it has let the request through. Views that have
-    ``@idempotent`` are left to that. So are those of Django REST framework, which authenticates within the view: they
-    inherit ``IdempotentMixin``.
+    It looks a key up before the middleware below it is called, which so sees each operation once, and stores what that
+    has made of the response. Views that have ``@idempotent`` are left to that. So are those of Django REST framework,
+    which authenticates within the view: they inherit ``IdempotentMixin``. What is answered before a view is called,
+    such as a redirect to the page for logging in, is not stored.
     """
 
     sync_capable = True
@@ -32,47 +36,111 @@ class IdempotencyMiddleware:
         self.get_response = get_response
         self.protection = Protection()
         self.is_async = iscoroutinefunction(get_response)
-        self.process_view: Callable[..., Any] = self._look_up
+        self.process_view: Callable[..., Any] = self._confirm
         if self.is_async:
             markcoroutinefunction(self)
-            self.process_view = self._alook_up
+            self.process_view = self._aconfirm
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
             return self.__acall__(request)
-        response = self.get_response(request)
-        attempt = vars(request).pop(_ATTEMPT, None)
-        if attempt is not None:
-            attempt.conclude(response)
-        return response
+        if not self.protection.concerns(request):
+            return self.get_response(request)
+        found = self.protection.enter(request) if _is_ours(_view_of(request)) else None
+        return found if isinstance(found, HttpResponseBase) else self._concluded(request, _Asked(found))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.protection.concerns(request):
+            response: HttpResponseBase = await self.get_response(request)
+            return response
+        if _is_ours(_view_of(request)):
+            return await to_its_end(request, self._executed(request))
+        return await self._aconcluded(request, _Asked(None))
+
+    def _concluded(self, request: HttpRequest, asked: _Asked) -> HttpResponseBase:
+        setattr(request, _ATTEMPT, asked)
+        response: HttpResponseBase = self.get_response(request)
+        if asked.attempt is not None:
+            if asked.is_reached:
+                asked.attempt.conclude(response)
+            else:
+                asked.attempt.abandon()
+        return asked.answer or response
+
+    async def _executed(self, request: HttpRequest) -> HttpResponseBase:
+        found = await self.protection.aenter(request)
+        return found if isinstance(found, HttpResponseBase) else await self._aconcluded(request, _Asked(found))
+
+    async def _aconcluded(self, request: HttpRequest, asked: _Asked) -> HttpResponseBase:
+        setattr(request, _ATTEMPT, asked)
         try:
             response: HttpResponseBase = await self.get_response(request)
-        except CancelledError:  # the client has gone; all other errors are responses by now
-            attempt = vars(request).pop(_ATTEMPT, None)
-            # A view in a thread goes on, and nobody else is to begin meanwhile.
-            if attempt is not None and iscoroutinefunction(request.resolver_match.func):  # type: ignore[union-attr]
-                await attempt.aabandon()
+        except CancelledError:  # all other errors are responses by now
+            if asked.attempt is not None:
+                await asked.attempt.acut_off()
             raise
-        attempt = vars(request).pop(_ATTEMPT, None)
-        if attempt is not None:
-            await attempt.aconclude(response)
-        return response
+        if asked.attempt is not None:
+            await (asked.attempt.aconclude(response) if asked.is_reached else asked.attempt.aabandon())
+        return asked.answer or response
 
-    def _look_up(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        return None if _is_handled(view) else _remembering(request, self.protection.enter(request))
-
-    async def _alook_up(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        return None if _is_handled(view) else _remembering(request, await self.protection.aenter(request))
-
-
-def _is_handled(view: Any) -> bool:
-    return getattr(view, HANDLED, False) or hasattr(getattr(view, "cls", None), "perform_authentication")
-
-
-def _remembering(request: HttpRequest, found: Attempt | HttpResponseBase | None) -> HttpResponseBase | None:
-    if isinstance(found, Attempt):
-        setattr(request, _ATTEMPT, found)
+    def _confirm(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        """Note that the view is called, or see to it that one which is another than it seemed is protected, too."""
+        asked: _Asked | None = vars(request).get(_ATTEMPT)
+        if asked is None or not asked.differs(view):
+            return None
+        if asked.attempt is None:
+            return asked.found(self.protection.enter(request))
+        asked.given_back().abandon()
         return None
-    return found
+
+    async def _aconfirm(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        asked: _Asked | None = vars(request).get(_ATTEMPT)
+        if asked is None or not asked.differs(view):
+            return None
+        if asked.attempt is None:
+            return asked.found(await self.protection.aenter(request))
+        await asked.given_back().aabandon()
+        return None
+
+
+class _Asked:
+    """What is known of a request between the middleware and the view."""
+
+    def __init__(self, attempt: Attempt | None) -> None:
+        self.attempt = attempt
+        self.is_reached = False
+        self.answer: HttpResponseBase | None = None  # sent in place of what the middleware below has made of it
+
+    def differs(self, view: Any) -> bool:
+        """Note that a view is reached; tell whether it is of another kind than the one that was looked up for."""
+        self.is_reached = True
+        return _is_ours(view) is (self.attempt is None)
+
+    def found(self, found: Attempt | HttpResponseBase | None) -> HttpResponseBase | None:
+        """Take what was found once the view was known. The response that is returned passes through others."""
+        if isinstance(found, Attempt):
+            self.attempt = found
+            return None
+        self.answer = deepcopy(found)
+        return found
+
+    def given_back(self) -> Attempt:
+        """Return the attempt, which is none of the middleware's any more."""
+        attempt, self.attempt = self.attempt, None
+        if attempt is None:
+            raise RuntimeError("There is no attempt to be given back.")
+        attempt.left()
+        return attempt
+
+
+def _view_of(request: HttpRequest) -> Any:
+    """Return the view that the URL leads to, as far as that is known here; None where it leads to none."""
+    try:
+        return resolve(request.path_info, getattr(request, "urlconf", None)).func
+    except Resolver404:
+        return None
+
+
+def _is_ours(view: Any) -> bool:
+    is_frameworks = hasattr(getattr(view, "cls", None), "perform_authentication")
+    return view is not None and not getattr(view, HANDLED, False) and not is_frameworks

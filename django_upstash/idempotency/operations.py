@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from django_upstash import leases, scripts
-from django_upstash.capabilities import Capabilities
 from django_upstash.exceptions import ReservationLostError, ResponseError
-from django_upstash.operations import Argument, Command, Operation, Reply, only
+from django_upstash.operations import Command, Operation, Reply, leases, only, then
+from django_upstash.operations.capabilities import Capabilities
+from django_upstash.operations.compare_and_set import Swap, compare_and_set
 
 # Redis 7 says what is stored where SET NX did not; Redis 6 refuses the two together; Upstash says null, it documents.
-_COMPARING_SET = "SET IFEQ"
 RETURNING_SET = "SET NX GET"
 
 
@@ -49,7 +48,7 @@ def take_over(capabilities: Capabilities, wanted: Reservation, before: bytes, ju
     def parse(found: bytes | bool | None) -> Any:
         return judge(None) if found in (True, wanted.body) else reserve(capabilities, wanted, judge)
 
-    return _then(_exchange(capabilities, wanted.name, before, wanted.body, wanted.milliseconds), parse)
+    return then(_exchange(capabilities, wanted.name, before, wanted.body, wanted.milliseconds), parse)
 
 
 def replace(capabilities: Capabilities, held: Reservation, body: bytes, milliseconds: int) -> Operation[None]:
@@ -62,43 +61,20 @@ def replace(capabilities: Capabilities, held: Reservation, body: bytes, millisec
                 + (", and nobody has taken it since." if found is None else ", and somebody else has taken it since.")
             )
 
-    return _then(_exchange(capabilities, held.name, held.body, body, milliseconds), parse)
+    return then(_exchange(capabilities, held.name, held.body, body, milliseconds), parse)
 
 
 def release(capabilities: Capabilities, held: Reservation) -> Operation[bool]:
     """Remove the reservation; return whether it was there still, as far as the answer to a second attempt can tell."""
-    return _then(leases.release(capabilities, held.name, held.body.decode()), bool)
+    return then(leases.release(capabilities, held.name, held.body.decode()), bool)
 
 
 def _exchange(
     capabilities: Capabilities, name: str, before: bytes, body: bytes, milliseconds: int
 ) -> Operation[bytes | bool | None]:
     """Store a body where ``before`` is stored still; return True, or what is stored instead, None for nothing."""
-    if not capabilities.has(_COMPARING_SET):
-        return _exchange_by_script(capabilities, name, before, body, milliseconds)
-
-    def parse(replies: list[Reply]) -> Any:
-        reply = replies[0]
-        if isinstance(reply, ResponseError) and "syntax" in str(reply):
-            capabilities.lacks.add(_COMPARING_SET)
-            return _exchange_by_script(capabilities, name, before, body, milliseconds)
-        return Operation((("GET", name),), only) if only(replies) is None else True
-
-    comparing: Command = ("SET", name, body, "IFEQ", before, "PX", str(milliseconds))
-    return Operation((comparing,), parse, replay_safe=True)
-
-
-def _exchange_by_script(
-    capabilities: Capabilities, name: str, before: bytes, body: bytes, milliseconds: int
-) -> Operation[Any]:
-    def parse(replies: list[Reply]) -> Any:
-        reply = only(replies)
-        if isinstance(reply, int):
-            return True
-        return None if reply is None else reply[0]
-
-    arguments: list[Argument] = [before, body, str(milliseconds)]
-    return scripts.load("replace_session").operation(capabilities, [name], arguments, parse, replay_safe=True)
+    swap = Swap(name, before, body, ("PX", str(milliseconds)))
+    return compare_and_set(capabilities, swap, replay_safe=True)
 
 
 def _reserve_or_return(capabilities: Capabilities, wanted: Reservation, judge: Judge) -> Operation[Any]:
@@ -137,13 +113,3 @@ def _unless_own(stored: bytes | None, wanted: Reservation) -> bytes | None:
 
 def _set(wanted: Reservation, *options: str) -> Command:
     return "SET", wanted.name, wanted.body, "NX", *options, "PX", str(wanted.milliseconds)
-
-
-def _then(operation: Operation[Any], follow: Callable[[Any], Any]) -> Operation[Any]:
-    """Return the operation whose result is what ``follow`` makes of the first one's, another operation perhaps."""
-
-    def parse(replies: list[Reply]) -> Any:
-        result = operation.parse(replies)
-        return _then(result, follow) if isinstance(result, Operation) else follow(result)
-
-    return Operation(operation.commands, parse, replay_safe=operation.replay_safe)

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.core.signals import setting_changed
 
-from django_upstash import conf
-from django_upstash.conf import IdempotencySettings
+from django_upstash.idempotency.settings import IdempotencySettings, idempotency_settings
 
 _SETTINGS = frozenset({"UPSTASH_IDEMPOTENCY", "UPSTASH_SESSIONS"})
 
@@ -16,7 +15,7 @@ _SETTINGS = frozenset({"UPSTASH_IDEMPOTENCY", "UPSTASH_SESSIONS"})
 @cache
 def options() -> IdempotencySettings:
     """Return ``UPSTASH_IDEMPOTENCY`` typed; raise ``ImproperlyConfigured`` for the first mistake."""
-    return conf.idempotency_settings()
+    return idempotency_settings()
 
 
 def _forget_changed(*, setting: str, **kwargs: Any) -> None:

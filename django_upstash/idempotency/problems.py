@@ -31,8 +31,24 @@ def malformed(detail: str) -> Problem:
 
 
 def in_progress(retry_after: int) -> Problem:
-    detail = "A request with this Idempotency-Key is being processed; ask again for its response."
+    detail = (
+        "A request with this Idempotency-Key is being processed, or was cut off and its outcome is unknown; ask again "
+        "for its response."
+    )
     return Problem(HTTPStatus.CONFLICT, "idempotency_key_in_progress", detail, retry_after)
+
+
+def outcome_unknown(retry_after: int) -> Problem:
+    detail = (
+        "The request with this Idempotency-Key was cut off when the server stopped, and its outcome is unknown; look "
+        "whether it has taken effect before you ask for it again."
+    )
+    return Problem(HTTPStatus.CONFLICT, "idempotency_outcome_unknown", detail, retry_after)
+
+
+def not_acceptable(coding: str) -> Problem:
+    detail = f"The response to the request with this Idempotency-Key is there in the encoding {coding} only."
+    return Problem(HTTPStatus.NOT_ACCEPTABLE, "idempotency_encoding_not_accepted", detail)
 
 
 def not_kept() -> Problem:

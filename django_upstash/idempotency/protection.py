@@ -6,7 +6,6 @@ The middleware, the decorator and the mixin differ in when they ask; all else is
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,22 +16,30 @@ from django.db import connections as databases
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
-from django_upstash.conf import IdempotencySettings
-from django_upstash.exceptions import ServerAwayError, UpstashError
-from django_upstash.idempotency import problems, requests
+from django_upstash import callbacks
+from django_upstash.exceptions import PoolTimeoutError, ServerAwayError, UpstashError
+from django_upstash.forks import Owner
+from django_upstash.idempotency import bodies, codings, problems, requests
 from django_upstash.idempotency.header import MalformedKey, parse_key
+from django_upstash.idempotency.keys import canonical_json
 from django_upstash.idempotency.options import options
-from django_upstash.idempotency.responses import ResponseSerializer, StoredResponse
+from django_upstash.idempotency.responses import CUT_OFF, ResponseSerializer, StoredResponse
+from django_upstash.idempotency.settings import IdempotencySettings
 from django_upstash.idempotency.store import IdempotencyStore, Result, State
+from django_upstash.log import get_logger
+from django_upstash.rendering import when_rendered
+from django_upstash.wire.refusals import reports
 
 HEADER = "HTTP_IDEMPOTENCY_KEY"
 _ENTERED = "_upstash_idempotency_entered"
 _HIGHEST_STORED = {"success": 399, "client_errors": 499, "all": 599}
 # They say that the request was not let through, and next time it may be.
 _REFUSALS = frozenset({401, 403, 429})
+# It answers to what this one client has in its cache.
+_NOT_MODIFIED = 304
 _SERIALIZER = ResponseSerializer()
 
-logger = logging.getLogger("django_upstash.idempotency")
+logger = get_logger("django_upstash.idempotency")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +70,17 @@ class Protection:
             raise ValueError(f"methods must be a list of methods, such as [{self.methods!r}].")
         self.make_store(None)
 
+    def concerns(self, request: Any) -> bool:
+        """Tell whether a request has a key, or needs one, and nothing protects it yet."""
+        return self._asked(request) is not None
+
     def enter(self, request: Any) -> Attempt | HttpResponseBase | None:
         """Return the response that is due already, the attempt to make one, or None where nothing is protected."""
         asked = self._asked(request)
         if not isinstance(asked, str):
             return asked
-        attempt = Attempt(self, request, asked, getattr(request, "user", None))
+        tenant = callbacks.call("tenant", self.tenant, request) if callable(self.tenant) else self.tenant
+        attempt = Attempt(self, request, asked, getattr(request, "user", None), tenant)
         try:
             attempt.result = attempt.store.begin(*attempt.arguments())
         except UpstashError as error:
@@ -76,14 +88,16 @@ class Protection:
         return attempt.answer() or attempt.entered()
 
     async def aenter(self, request: Any) -> Attempt | HttpResponseBase | None:
-        """Do as ``enter`` does, awaited."""
+        """Async version of ``enter``."""
         asked = self._asked(request)
         if not isinstance(asked, str):
             return asked
+        bodies.keep(requests.django_request(request))
         user = await request.auser() if hasattr(request, "auser") else getattr(request, "user", None)
-        attempt = Attempt(self, request, asked, user)
+        tenant = await callbacks.acall("tenant", self.tenant, request) if callable(self.tenant) else self.tenant
+        attempt = Attempt(self, request, asked, user, tenant)
         try:
-            attempt.result = await attempt.store.abegin(*attempt.arguments())
+            attempt.result = await attempt.store.abegin(*await attempt.aarguments())
         except UpstashError as error:
             return attempt.without_server(error)
         return attempt.answer() or attempt.entered()
@@ -105,7 +119,7 @@ class Protection:
             return problems.malformed(str(error))
 
     def make_store(self, tenant: str | None) -> IdempotencyStore:
-        """Return the store of a tenant's responses; raise ``ValueError`` for times that are none."""
+        """Return the store of a tenant's responses; raise ``ValueError`` for invalid times."""
         return IdempotencyStore(
             tenant=tenant,
             alias=self.alias,
@@ -118,27 +132,48 @@ class Protection:
 class Attempt:
     """One request that is to be executed, and whose response is to be stored."""
 
-    def __init__(self, protection: Protection, request: Any, key: str, user: Any) -> None:
+    def __init__(self, protection: Protection, request: Any, key: str, user: Any, tenant: Any) -> None:
         self.protection = protection
         self.request = request
         self.key = key
         self.user = user
         self.settings: IdempotencySettings = options()
-        tenant = protection.tenant
-        self.store = protection.make_store(tenant(request) if callable(tenant) else tenant)
+        self.store = protection.make_store(None if tenant is None else callbacks.key_text("tenant", tenant))
         self.result: Result | None = None
+        self._owner = Owner()
 
     def arguments(self) -> tuple[str, Any]:
         """Return what the store is asked with; raise ``ServerAwayError`` where it is known not to answer."""
-        identify = self.protection.principal or _principal_function(self.settings)
-        who: object = identify(self.request, self.user)
+        identify, describe = self._functions()
+        who = callbacks.call("principal", identify, self.request, self.user)
+        return self._checked(who, callbacks.call("fingerprint", describe, self.request))
+
+    async def aarguments(self) -> tuple[str, Any]:
+        """``arguments``, awaited; functions of the site that are not async run in a thread."""
+        identify, describe = self._functions()
+        if identify is requests.principal:
+            who: Any = identify(self.request, self.user)
+        else:
+            who = await callbacks.acall("principal", identify, self.request, self.user)
+        if describe is requests.payload:
+            return self._checked(who, describe(self.request))
+        return self._checked(who, await callbacks.acall("fingerprint", describe, self.request))
+
+    def _functions(self) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any]]:
+        principal = self.protection.principal or _principal_function(self.settings)
+        return principal, self.protection.fingerprint or requests.payload
+
+    def _checked(self, who: object, payload: Any) -> tuple[str, Any]:
         if not isinstance(who, str) or not who:
-            raise TypeError(f"The principal of a request must be a text that is not empty, not {type(who).__name__}.")
-        describe = self.protection.fingerprint or requests.payload
-        found = requests.scope(self.request, who, self.key), describe(self.request)
+            raise TypeError(f"principal must return a text that is not empty, not {type(who).__name__}.")
+        _check_payload(payload)
         if not self.store.connection.availability.may_ask():
-            raise ServerAwayError("The server did not answer a moment ago.")
-        return found
+            raise ServerAwayError()
+        return requests.scope(self.request, who, self.key), payload
+
+    def left(self) -> None:
+        """Undo ``entered``, for another protection of the view to ask."""
+        vars(requests.django_request(self.request)).pop(_ENTERED, None)
 
     def entered(self) -> Self:
         """Mark the request, so that no other protection of the view asks again."""
@@ -154,12 +189,25 @@ class Attempt:
             return problems.conflict()
         if result.state is State.IN_PROGRESS:
             return problems.in_progress(self.settings.retry_after)
-        stored: StoredResponse = result.value
-        return problems.not_kept() if stored.body is None else stored.replayed()
+        return self._replay(result.value)
+
+    def _replay(self, stored: StoredResponse) -> HttpResponseBase:
+        if stored.status == CUT_OFF.status:
+            return problems.outcome_unknown(self.settings.retry_after)
+        if stored.body is None:
+            return problems.not_kept()
+        accepted = self.request.META.get("HTTP_ACCEPT_ENCODING")
+        if stored.coding is not None and not codings.accepts(accepted, stored.coding):
+            return problems.not_acceptable(stored.coding)
+        return stored.replayed()
 
     def without_server(self, error: UpstashError) -> Attempt | HttpResponseBase:
         """Return what happens while Redis is away, by ``on_failure``: the request unprotected, or a refusal."""
         way = self.protection.on_failure or self.settings.on_failure
+        if isinstance(error, PoolTimeoutError):  # this process's own load shall open nothing
+            way = "closed"
+        else:
+            reports.report(logger, self.settings.alias, f"Idempotency keys fail {way} without the server", error)
         logger.warning("An idempotency key could not be looked up, and fails %s: %s", way, error)
         return self.entered() if way == "open" else problems.unavailable(self.settings.retry_after)
 
@@ -170,28 +218,37 @@ class Attempt:
         elif getattr(response, "is_rendered", True):
             self._store(response)
         else:
-            response.add_post_render_callback(self._store)  # type: ignore[attr-defined]
+            when_rendered(response, self._store, self.abandon)
 
     async def aconclude(self, response: HttpResponseBase) -> None:
-        """Do as ``conclude`` does, awaited. No transaction is open in asynchronous code."""
+        """Async version of ``conclude``. No transaction is open in asynchronous code."""
         if not self._is_stored(response):
             await self.aabandon()
         elif getattr(response, "is_rendered", True):
             await self._acomplete(self._kept(response))
         else:
-            response.add_post_render_callback(self._store)  # type: ignore[attr-defined]
+            when_rendered(response, self._store, self.abandon)
+
+    async def acut_off(self) -> None:
+        """Say to all who ask again that the outcome is unknown, for as long as the key would have been in progress."""
+        if self.result is not None and self.result.reservation is not None:
+            seconds = self.result.reservation.milliseconds / 1000
+            try:
+                await self.store.acomplete(self.result, CUT_OFF, ttl=seconds)
+            except UpstashError as error:
+                self._cannot("marked", error)
 
     def abandon(self) -> None:
         """Give the key back, so that the request may be tried again."""
-        if self.result is not None:
+        if self.result is not None and self._owner.is_here:
             try:
                 self.store.release(self.result)
             except UpstashError as error:
                 self._cannot("given back", error)
 
     async def aabandon(self) -> None:
-        """Do as ``abandon`` does, awaited."""
-        if self.result is not None:
+        """Async version of ``abandon``."""
+        if self.result is not None and self._owner.is_here:
             try:
                 await self.store.arelease(self.result)
             except UpstashError as error:
@@ -199,7 +256,7 @@ class Attempt:
 
     def _is_stored(self, response: HttpResponseBase) -> bool:
         highest = _HIGHEST_STORED[self.protection.store or self.settings.store]
-        return response.status_code <= highest and response.status_code not in _REFUSALS
+        return response.status_code <= highest and response.status_code not in {*_REFUSALS, _NOT_MODIFIED}
 
     def _store(self, response: HttpResponseBase) -> None:
         kept = self._kept(response)
@@ -212,14 +269,14 @@ class Attempt:
         return kept
 
     def _complete(self, kept: StoredResponse) -> None:
-        if self.result is not None:
+        if self.result is not None and self._owner.is_here:
             try:
                 self.store.complete(self.result, kept)
             except UpstashError as error:
                 self._cannot("completed", error)
 
     async def _acomplete(self, kept: StoredResponse) -> None:
-        if self.result is not None:
+        if self.result is not None and self._owner.is_here:
             try:
                 await self.store.acomplete(self.result, kept)
             except UpstashError as error:
@@ -243,3 +300,11 @@ def _principal_function(settings: IdempotencySettings) -> Callable[[Any, Any], s
         return requests.principal
     found: Callable[[Any, Any], str] = import_string(settings.principal)
     return found
+
+
+def _check_payload(payload: Any) -> None:
+    try:
+        if not isinstance(payload, bytes):
+            canonical_json(payload)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"fingerprint must return bytes or what JSON can express: {error}.") from error

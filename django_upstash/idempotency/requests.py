@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import sha256
-from io import BytesIO
 from typing import Any
 
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
-from django.http.request import RawPostDataException
 
-from django_upstash import conf
+from django_upstash.idempotency import bodies
 from django_upstash.idempotency.keys import canonical_json
+from django_upstash.sessions.settings import session_cookie
 
 # Where no user is known yet, what a client proves to be somebody with.
 _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")
@@ -21,7 +18,8 @@ _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")
 def django_request(request: Any) -> HttpRequest:
     """Return Django's request, also of Django REST framework's, which wraps it."""
     wrapped = getattr(request, "_request", request)
-    assert isinstance(wrapped, HttpRequest)
+    if not isinstance(wrapped, HttpRequest):
+        raise TypeError(f"A request must be Django's or Django REST framework's, not {type(wrapped).__name__}.")
     return wrapped
 
 
@@ -43,7 +41,7 @@ def principal(request: Any, user: Any) -> str:
     plain = django_request(request)
     shown = [plain.META.get(name, "") for name in _CREDENTIALS]
     shown.append(str(getattr(request, "auth", None) or ""))  # of Django REST framework
-    return f"client:{who}" + _digest(*shown, plain.COOKIES.get(conf.session_cookie().name, ""))
+    return f"client:{who}" + _digest(*shown, plain.COOKIES.get(session_cookie().name, ""))
 
 
 def scope(request: Any, who: str, key: str) -> str:
@@ -56,56 +54,11 @@ def payload(request: Any) -> bytes:
     """
     Return what a request asks for: query, content type and body.
 
-    Of a form with files, whose boundary each client makes up anew, it is the fields and the files' digests.
+    Of a multipart form, whose boundary each client makes up anew, the parts count. The request stays as it is.
     """
     plain = django_request(request)
     head = canonical_json([plain.META.get("QUERY_STRING", ""), plain.content_type or ""])
-    return head + b"\n" + _body(request, plain)
-
-
-def _body(request: Any, plain: HttpRequest) -> bytes:
-    if plain.content_type == "multipart/form-data":
-        fields, files = _form(request, plain)
-        return canonical_json([*_fields(fields), *_files(files)])
-    try:
-        return plain.body
-    except RawPostDataException:
-        if request is plain:
-            raise
-        return canonical_json(_plain(request.data))  # what a parser of Django REST framework has read from the stream
-
-
-def _form(request: Any, plain: HttpRequest) -> tuple[Any, Any]:
-    """Return fields and files. Django reads forms of POST only, and says of others that they have none."""
-    if plain.method == "POST":
-        return plain.POST, plain.FILES
-    if request is not plain:
-        return request.POST, request.FILES
-    parsed: tuple[Any, Any] = plain.parse_file_upload(plain.META, BytesIO(plain.body))
-    return parsed
-
-
-def _fields(fields: Any) -> list[Any]:
-    return [[name, values] for name, values in sorted(fields.lists())]
-
-
-def _files(uploads: Any) -> Iterator[Any]:
-    for name, files in sorted(uploads.lists()):
-        for file in files:
-            yield [name, file.name, file.content_type, _file_digest(file)]
-
-
-def _file_digest(file: UploadedFile[Any]) -> str:
-    digest = sha256()
-    for chunk in file.chunks():
-        digest.update(chunk)
-    file.seek(0)
-    return digest.hexdigest()
-
-
-def _plain(data: Any) -> Any:
-    lists = getattr(data, "lists", None)
-    return data if lists is None else [[name, [str(value) for value in values]] for name, values in sorted(lists())]
+    return head + b"\n" + bodies.digest(request, plain)
 
 
 def _digest(*parts: str) -> str:

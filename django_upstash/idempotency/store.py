@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol
 
-from django_upstash import conf
 from django_upstash.codecs.sealing import Rejected
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import ConnectionError
@@ -20,13 +16,12 @@ from django_upstash.idempotency.keys import canonical_json, fingerprint, name_of
 from django_upstash.idempotency.operations import Reservation
 from django_upstash.idempotency.options import options
 from django_upstash.idempotency.records import Record, RecordSealer, new_token, record_sealer
+from django_upstash.log import get_logger
 from django_upstash.operations import Operation
+from django_upstash.operations.steps import on_connection
+from django_upstash.settings import conf
 
-P = ParamSpec("P")
-R = TypeVar("R")
-Build = Callable[Concatenate["IdempotencyStore", P], Operation[R]]
-
-logger = logging.getLogger("django.security.SuspiciousIdempotencyKey")
+logger = get_logger("django.security.SuspiciousIdempotencyKey")
 
 
 class State(Enum):
@@ -74,27 +69,6 @@ class Result:
         return self.state is State.NEW
 
 
-def _twins(
-    build: Build[P, R],
-) -> tuple[
-    Callable[Concatenate[IdempotencyStore, P], R],
-    Callable[Concatenate[IdempotencyStore, P], Coroutine[Any, Any, R]],
-]:
-    """Return the method that runs the operation which ``build`` makes, and the one that awaits it."""
-
-    def method(self: IdempotencyStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.connection.run(build(self, *args, **kwargs))
-
-    async def amethod(self: IdempotencyStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self.connection.arun(build(self, *args, **kwargs))
-
-    public = build.__name__.lstrip("_")
-    for twin, name in ((method, public), (amethod, f"a{public}")):
-        update_wrapper(twin, build)
-        twin.__name__, twin.__qualname__ = name, f"IdempotencyStore.{name}"
-    return method, amethod
-
-
 class IdempotencyStore:
     """
     Lets one caller work on a key, and gives all others what came of it.
@@ -136,7 +110,7 @@ class IdempotencyStore:
         Reserve the key where nobody has, and return what is known of it.
 
         ``payload`` is what the work is to be done on, bytes or JSON: a key that comes with another one is a
-        ``CONFLICT``. A stored record that is none of this site's counts as none, and is logged. Raises ``ValueError``
+        ``CONFLICT``. A record that this site did not write counts as missing and is logged. Raises ``ValueError``
         for a key that is empty or longer than 1024 characters, ``TypeError`` for a payload that is not JSON.
         """
         settings = options()
@@ -158,16 +132,16 @@ class IdempotencyStore:
 
         return operations.reserve(capabilities, wanted, judge)
 
-    def _complete(self, result: Result, value: Any = None) -> Operation[None]:
+    def _complete(self, result: Result, value: Any = None, *, ttl: float | timedelta | None = None) -> Operation[None]:
         """
-        Store what came of a ``NEW`` key, for everybody who asks again.
+        Store what came of a ``NEW`` key, for everybody who asks again, for ``ttl`` or as long as the store says.
 
         Raises ``ReservationLostError`` where the reservation has expired: somebody else may have done the work since.
         """
         held = _held(result)
         token = self._sealer.open(held.name, held.body).token
         record = Record(True, token, result.fingerprint, self._serializer.dumps(value))
-        lifetime = _milliseconds(self._ttl or options().ttl)
+        lifetime = _milliseconds(_checked("ttl", ttl) or self._ttl or options().ttl)
         return operations.replace(self.connection.capabilities, held, self._sealer.seal(held.name, record), lifetime)
 
     def _release(self, result: Result) -> Operation[bool]:
@@ -179,10 +153,10 @@ class IdempotencyStore:
         held = _held(result)
         return operations.replace(self.connection.capabilities, held, held.body, held.milliseconds)
 
-    begin, abegin = _twins(_begin)
-    complete, acomplete = _twins(_complete)
-    release, arelease = _twins(_release)
-    renew, arenew = _twins(_renew)
+    begin, abegin = on_connection(_begin)
+    complete, acomplete = on_connection(_complete)
+    release, arelease = on_connection(_release)
+    renew, arenew = on_connection(_renew)
 
     @property
     def connection(self) -> Connection:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from django_upstash.forks import Owner
 
 # A clock that goes on while the machine sleeps, where the system has one: the lease ends on the server meanwhile.
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
@@ -27,6 +29,7 @@ class Holding:
     ends: float
     fencing_number: int | None
     is_known_lost: bool = False
+    owner: Owner = field(default_factory=Owner)
 
     @property
     def remaining(self) -> float:

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import random
-import threading
-from collections.abc import Iterator
 from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from django_upstash import leases
 from django_upstash.connections import connections
-from django_upstash.effects import Flow, Run, Sleep, adrive, drive
-from django_upstash.exceptions import ConnectionError, LockLost, LockNotAcquired, TimeoutError, UpstashError
-from django_upstash.keys import check_encodable
+from django_upstash.exceptions import LockLost, LockNotAcquired, UpstashError
+from django_upstash.forks import Turn
 from django_upstash.locks import operations
+from django_upstash.locks.acquisition import LOST_REPLY, Acquisition, milliseconds
 from django_upstash.locks.holding import Holding, now
 from django_upstash.locks.renewal import SHARE, Renewal, TaskRenewal, ThreadRenewal
-from django_upstash.operations import Operation
+from django_upstash.log import get_logger
+from django_upstash.operations import Operation, leases
+from django_upstash.operations.keys import check_encodable
+from django_upstash.operations.steps import Flow, Run, adrive, drive
 
 if TYPE_CHECKING:
     from django_upstash.connections import Connection
 
-FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.02, 1.0, 2.0
-_LOST_REPLY = (ConnectionError, TimeoutError)
 _abandoning: set[asyncio.Task[None]] = set()
-logger = logging.getLogger("django_upstash.locks")
+logger = get_logger("django_upstash.locks")
 
 
 class Lock:
@@ -39,8 +35,8 @@ class Lock:
     thread or a task extends the lease until the release. With ``fencing``, each acquisition has a number that is
     larger than all before it.
 
-    An object is one holder: threads and tasks make one each. Making it does no I/O. All methods raise the errors of
-    the connection: there is no lock without the server.
+    An object is one holder: threads and tasks make one each, and in a forked child it holds nothing. Making it does no
+    I/O. All methods raise the errors of the connection: there is no lock without the server.
     """
 
     def __init__(
@@ -62,8 +58,8 @@ class Lock:
         self.wait = None if wait is None else _seconds("wait", wait, least=0)
         self.renew = renew
         self.fencing = fencing
-        self._use = threading.Lock()  # held from the beginning of an acquisition to the end of its release
-        self._holding: Holding | None = None
+        self._use = Turn()  # taken from the beginning of an acquisition to the end of its release
+        self._acquired: Holding | None = None
         self._renewal: Renewal | None = None
 
     def __repr__(self) -> str:
@@ -103,7 +99,7 @@ class Lock:
         """Take the lock, waiting for it as ``wait`` says; return whether it was taken."""
         self._begin()
         try:
-            self._holding = drive(self._acquiring(token_hex(16)))
+            self._acquired = drive(Acquisition(self, token_hex(16)).steps())
         finally:
             self._end_unless_held()
         if self._holding is not None and self.renew:
@@ -120,12 +116,12 @@ class Lock:
 
     def locked(self) -> bool:
         """Ask the server whether anybody holds the lock."""
-        return self._connection.run(operations.is_held(self.name))
+        return self.connection.run(operations.is_held(self.name))
 
     def owned(self) -> bool:
         """Ask the server whether this object holds the lock."""
         holding = self._holding
-        return holding is not None and self._connection.run(operations.holder_is(self.name, holding.token))
+        return holding is not None and self.connection.run(operations.holder_is(self.name, holding.token))
 
     def __enter__(self) -> Self:
         if not self.acquire():
@@ -141,11 +137,11 @@ class Lock:
     # For tasks.
 
     async def aacquire(self) -> bool:
-        """Do as ``acquire`` does, awaited."""
+        """Async version of ``acquire``."""
         self._begin()
         token = token_hex(16)
         try:
-            self._holding = await adrive(self._acquiring(token))
+            self._acquired = await adrive(Acquisition(self, token).steps())
         except asyncio.CancelledError:
             self._abandon(token)
             raise
@@ -156,21 +152,21 @@ class Lock:
         return self._holding is not None
 
     async def arelease(self) -> None:
-        """Do as ``release`` does, awaited."""
+        """Async version of ``release``."""
         await adrive(self._releasing(self._taken_back()))
 
     async def aextend(self, lease: float | None = None) -> None:
-        """Do as ``extend`` does, awaited."""
+        """Async version of ``extend``."""
         await adrive(self._extending(self._required(), lease))
 
     async def alocked(self) -> bool:
-        """Do as ``locked`` does, awaited."""
-        return await self._connection.arun(operations.is_held(self.name))
+        """Async version of ``locked``."""
+        return await self.connection.arun(operations.is_held(self.name))
 
     async def aowned(self) -> bool:
-        """Do as ``owned`` does, awaited."""
+        """Async version of ``owned``."""
         holding = self._holding
-        return holding is not None and await self._connection.arun(operations.holder_is(self.name, holding.token))
+        return holding is not None and await self.connection.arun(operations.holder_is(self.name, holding.token))
 
     async def __aenter__(self) -> Self:
         if not await self.aacquire():
@@ -200,57 +196,24 @@ class Lock:
         return self.lease / SHARE
 
     @property
-    def _connection(self) -> Connection:
+    def _holding(self) -> Holding | None:
+        """What this process holds: a forked child holds nothing of its parent's, and must not give it back."""
+        acquired = self._acquired
+        return acquired if acquired is not None and acquired.owner.is_here else None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to the server that keeps the lock."""
         return connections[self.alias]
 
     def _begin(self) -> None:
-        if not self._use.acquire(blocking=False):
+        if not self._use.take():
             raise RuntimeError(f"This object holds or awaits lock {self.name!r} already; make one for each holder.")
+        self._acquired = self._renewal = None  # what was here belongs to the process that this one was forked from
 
     def _end_unless_held(self) -> None:
         if self._holding is None:
-            self._use.release()
-
-    def _acquiring(self, token: str) -> Flow[Any]:
-        """
-        Ask until the lock is taken or the time is over; return the ``Holding``, or None.
-
-        A request whose answer is lost may have taken the lock, or may yet. From then on the same token asks in a way
-        that finds the lock its own; a second loss in a row is raised.
-        """
-        in_doubt = reply_was_lost = False
-        steps, gives_up = pauses(), math.inf if self.wait is None else now() + self.wait
-        while True:
-            began = now()
-            try:
-                number = yield Run(self._connection, self._asking(token, in_doubt))
-                reply_was_lost = False
-            except _LOST_REPLY:
-                if reply_was_lost:
-                    raise
-                in_doubt = reply_was_lost = True
-                continue
-            if number is not None and now() < began + self.lease:
-                return Holding(token, began + self.lease, number if self.fencing else None)
-            in_doubt = in_doubt or number is not None  # an answer that took longer than the lease
-            left = gives_up - now()
-            if left <= 0:
-                return (yield from self._given_up(token, in_doubt))
-            yield Sleep(min(next(steps), left))
-
-    def _asking(self, token: str, in_doubt: bool) -> Operation[int | None]:
-        return operations.acquire(
-            self._connection.capabilities,
-            self.name,
-            token,
-            _milliseconds(self.lease),
-            fencing=self.fencing,
-            in_doubt=in_doubt,
-        )
-
-    def _given_up(self, token: str, in_doubt: bool) -> Flow[Any]:
-        if in_doubt:
-            yield Run(self._connection, self._deleting(token))
+            self._use.end()
 
     def _extending(self, holding: Holding, lease: float | None) -> Flow[Any]:
         seconds = self.lease if lease is None else _seconds("lease", lease, least=0.01)
@@ -258,9 +221,9 @@ class Lock:
         # Before it is known whether a shorter lease has begun, for the answer may be lost.
         before = holding.ends = min(holding.ends, began + seconds)
         extending = leases.extend(
-            self._connection.capabilities, operations.key(self.name), holding.token, _milliseconds(seconds)
+            self.connection.capabilities, operations.key(self.name), holding.token, milliseconds(seconds)
         )
-        if not (yield Run(self._connection, extending)):
+        if not (yield Run(self.connection, extending)):
             holding.is_known_lost = True
             raise self._lost()
         # Of two at a time, such as a renewal, nobody knows which one the server has done last.
@@ -270,10 +233,10 @@ class Lock:
     def _releasing(self, holding: Holding) -> Flow[Any]:
         try:
             # Not sent twice unseen: a second attempt finds nothing where the first has deleted.
-            was_ours = yield Run(self._connection, self._deleting(holding.token, replay_safe=False))
-        except _LOST_REPLY:
+            was_ours = yield Run(self.connection, self.deleting(holding.token, replay_safe=False))
+        except LOST_REPLY:
             may_be_deleted = holding.remaining > 0
-            was_ours = (yield Run(self._connection, self._deleting(holding.token))) or may_be_deleted
+            was_ours = (yield Run(self.connection, self.deleting(holding.token))) or may_be_deleted
         if not was_ours:
             raise self._lost()
 
@@ -291,8 +254,9 @@ class Lock:
                 raise self._lost() from failure
             logger.warning("Lock %r was not released (%s); it ends by itself.", self.name, type(failure).__name__)
 
-    def _deleting(self, token: str, *, replay_safe: bool = True) -> Operation[int]:
-        capabilities = self._connection.capabilities
+    def deleting(self, token: str, *, replay_safe: bool = True) -> Operation[int]:
+        """Return the operation that gives the lock back; its result is 1 where this token held it."""
+        capabilities = self.connection.capabilities
         return leases.release(capabilities, operations.key(self.name), token, replay_safe=replay_safe)
 
     def _required(self) -> Holding:
@@ -306,8 +270,8 @@ class Lock:
         holding = self._required()
         if self._renewal is not None:
             self._renewal.stop()
-        self._holding = self._renewal = None
-        self._use.release()
+        self._acquired = self._renewal = None
+        self._use.end()
         return holding
 
     def _abandon(self, token: str) -> None:
@@ -318,7 +282,7 @@ class Lock:
 
     async def _release_quietly(self, token: str) -> None:
         try:
-            await self._connection.arun(self._deleting(token))
+            await self.connection.arun(self.deleting(token))
         except UpstashError as error:
             logger.debug("A cancelled lock was not released (%s); it ends by itself.", type(error).__name__)
 
@@ -330,19 +294,7 @@ class Lock:
         return LockLost(f"Lock {self.name!r} was lost: its lease ended, or its key is gone; give it a longer lease.")
 
 
-def pauses() -> Iterator[float]:
-    """Yield the seconds between attempts: longer and longer, and never the same for two who wait."""
-    longest = FIRST_PAUSE
-    while True:
-        yield longest * random.uniform(0.5, 1.0)
-        longest = min(longest * GROWTH, LONGEST_PAUSE)
-
-
 def _seconds(name: str, given: Any, least: float) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given < math.inf:
         raise ValueError(f"{name} must be a number of seconds, {least:g} or more, not {given!r}.")
     return float(given)
-
-
-def _milliseconds(seconds: float) -> int:
-    return math.ceil(seconds * 1000)

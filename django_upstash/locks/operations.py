@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from django_upstash import leases, scripts
-from django_upstash.capabilities import Capabilities
-from django_upstash.operations import Operation, Reply, only
+from django_upstash.operations import Operation, Reply, leases, only, scripts
+from django_upstash.operations.capabilities import Capabilities
+from django_upstash.operations.keys import root
 
 
 def key(name: str) -> str:
-    """Return the key that holds the token of whoever holds the lock."""
-    return f"lock:{name}"
+    """Return the key that holds the token of the holder."""
+    return root(f"lock:{name}")
 
 
 def fence_key(name: str) -> str:
-    """Return the key of the last fencing number. It never expires: beginning anew would let old holders pass."""
-    return f"fence:{name}"
+    """Return the key of the last fencing number. It never expires: starting over would let old holders pass."""
+    return root(f"fence:{name}")
 
 
 def acquire(
@@ -25,13 +25,13 @@ def acquire(
 
     The result is the fencing number, or 0 without ``fencing``. The number is taken on the server in the same step as
     the lock: taken after it, by a holder that paused in between, it would exceed its successor's. ``in_doubt`` says
-    that the token may hold the lock already; the lease begins anew then.
+    that the token may hold the lock already; the lease starts over then.
     """
     if not fencing and not in_doubt:
         return Operation((leases.asking(key(name), token, milliseconds),), _taken, replay_safe=False)
     keys = [key(name), fence_key(name)] if fencing else [key(name)]
     arguments = [token, str(milliseconds), "1" if in_doubt else "0"]
-    return scripts.load("acquire").operation(capabilities, keys, arguments, _number, replay_safe=in_doubt)
+    return scripts.load("locks/acquire").operation(capabilities, keys, arguments, _number, replay_safe=in_doubt)
 
 
 def holder_is(name: str, token: str) -> Operation[bool]:

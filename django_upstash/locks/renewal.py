@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from django_upstash.effects import adrive, drive
-
-if TYPE_CHECKING:
-    from django_upstash.locks.lock import Lock
+from django_upstash.operations.steps import Flow, adrive, drive
 
 # A lease is extended after a third of it, so that one failure, and its timeout, need not end it.
 SHARE = 3
+
+
+class Renewable(Protocol):
+    """A lock as far as renewals know it: ``renewing`` returns the pause before the next, None at the end."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def lease(self) -> float: ...
+    def renewing(self) -> Flow[float | None]: ...
 
 
 class Renewal(Protocol):
@@ -28,7 +35,7 @@ class ThreadRenewal:
     It does not keep the lock object: one that nobody has any more, though it was never released, is not renewed.
     """
 
-    def __init__(self, lock: Lock) -> None:
+    def __init__(self, lock: Renewable) -> None:
         self._lock = weakref.ref(lock)
         self._stopped = threading.Event()
         self._pause: float | None = lock.lease / SHARE
@@ -49,7 +56,7 @@ class ThreadRenewal:
 class TaskRenewal:
     """Renews in a task of the running event loop; does not keep the lock object either."""
 
-    def __init__(self, lock: Lock) -> None:
+    def __init__(self, lock: Renewable) -> None:
         self._lock = weakref.ref(lock)
         self._pause: float | None = lock.lease / SHARE
         self._loop = asyncio.get_running_loop()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 
+from django_upstash.forks import Lock
 from django_upstash.pubsub.items import Gap, Message
 
 
@@ -20,7 +20,7 @@ class Buffer:
 
     def __init__(self, most_messages: int, most_bytes: int) -> None:
         self._most_messages, self._most_bytes = most_messages, most_bytes
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._items: deque[Message | Gap] = deque()
         self._messages = self._bytes = 0
         self._missing = Gap()
@@ -45,7 +45,7 @@ class Buffer:
 
     def take(self) -> Message | Gap | None:
         """
-        Return the next item, or None where there is none yet.
+        Return the next item, or None if there is none yet.
 
         After the end of the buffer it raises its error, if it ended in one, and ``EndOfMessages``.
         """

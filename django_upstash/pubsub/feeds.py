@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Protocol
 
 from django_upstash.exceptions import AuthenticationError, ConnectionError, TimeoutError
+from django_upstash.forks import random
+from django_upstash.log import get_logger
 from django_upstash.pubsub.buffer import Buffer
 from django_upstash.pubsub.items import SIGN_OF_LIFE, Gap, Message
 
@@ -18,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 5.0, 2.0
 _LASTING = 5.0
 # Between so many messages the loop gets its turn, and with it the task that takes them.
 _SLICE = 64
-logger = logging.getLogger("django_upstash.pubsub")
+logger = get_logger("django_upstash.pubsub")
 
 
 class Stream(Protocol):
@@ -39,7 +39,8 @@ class Feed:
     Fills a buffer from one stream after the other. A ``Gap`` stands between what two of them have brought.
 
     After ``heartbeat`` seconds of silence the server is asked for a sign of life, and has ``timeout`` seconds to give
-    it. The first stream must open; later ones are tried until they do, with pauses of up to five seconds.
+    it. The first stream must open; later ones are tried until they do, with pauses of up to five seconds. Messages are
+    handed on without ``environment``, which the names of all channels and patterns begin with.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Feed:
         heartbeat: float | None,
         timeout: float,
         where: str,
+        environment: str = "",
     ) -> None:
         self._open_stream = open_stream
         self._where = where
+        self._environment = environment
         self._buffer = buffer
         self._heartbeat = heartbeat
         self._timeout = timeout
@@ -74,8 +77,7 @@ class Feed:
             heard = self._heard
             await self._reopen()
             gap = Gap(seconds=self._heard - heard)
-            text = "A subscription at %s goes on after %.1f s; messages may be missing."
-            logger.warning(text, self._where, gap.seconds)
+            logger.warning("A subscription at %s goes on; messages of %.1f s may be missing.", self._where, gap.seconds)
             self._buffer.put([gap])
 
     def close(self) -> None:
@@ -86,12 +88,14 @@ class Feed:
     async def _receive(self) -> None:
         """Put what comes into the buffer until the stream breaks."""
         stream = self._stream
-        assert stream is not None
+        if stream is None:
+            raise ConnectionError("The subscription has been closed.")
         while True:
             messages = await stream.receive(self._heartbeat)
             if messages is None:
                 messages = await self._sign_of_life(stream)
             self._heard = monotonic()
+            messages = [message.within(self._environment) for message in messages]
             messages = [message for message in messages if not message.channel.startswith(SIGN_OF_LIFE)]
             for start in range(0, len(messages), _SLICE):
                 self._buffer.put(messages[start : start + _SLICE])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Channels on which subscribers over REST send themselves signs of life. Nobody else's business, whatever the pattern.
 SIGN_OF_LIFE = "django_upstash:sign-of-life:"
@@ -20,6 +20,13 @@ class Message:
     def text(self) -> str:
         """The message as text; raises ``UnicodeDecodeError`` for bytes that are not UTF-8."""
         return self.data.decode()
+
+    def within(self, environment: str) -> Message:
+        """Return the message as its environment knows it, whose channels all begin so at the server."""
+        if not environment:
+            return self
+        pattern = None if self.pattern is None else self.pattern.removeprefix(environment)
+        return replace(self, channel=self.channel.removeprefix(environment), pattern=pattern)
 
     def __repr__(self) -> str:
         return f"<Message on {self.channel!r}: {len(self.data)} bytes>"

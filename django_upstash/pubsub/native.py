@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from django_upstash.adapters.dedicated import RedisConnection
-from django_upstash.adapters.dedicated_async import abort, make_connection, send
+from django_upstash.adapters.dedicated_async import abort, make_connection, open_in_time, send
 from django_upstash.exceptions import ConnectionError, TimeoutError
 from django_upstash.pubsub.items import Message
-from django_upstash.routes.native import translate
+from django_upstash.wire.native import translate
 
 if TYPE_CHECKING:
     from django_upstash.connections import Connection
-    from django_upstash.routes.native import NativeRoute
+    from django_upstash.wire.native import NativeRoute
 
 # redis-py reads None as its own timeout, and only its later versions know a number for "for ever".
 _FOR_EVER = 1e9
@@ -84,10 +84,7 @@ async def open_stream(connection: Connection, channels: Sequence[str], patterns:
     made = make_connection(cast("NativeRoute", connection.route).address())
     stream = NativeStream(made, connection.settings.timeout)
     try:
-        try:
-            await made.connect()
-        except redis.RedisError as error:
-            raise translate(error) from error
+        await open_in_time(made, connection.settings)
         await stream.subscribe(channels, patterns)
     except BaseException:
         stream.close()

@@ -8,11 +8,12 @@ from typing import Any
 from django_upstash.connections import connections
 from django_upstash.exceptions import DataError
 from django_upstash.operations import Argument, Operation, Reply, checked
+from django_upstash.operations.keys import root
 
 
 def publication(messages: Iterable[tuple[str, Argument]]) -> Operation[list[int]]:
     """Return the operation that publishes messages in order; its result are the numbers of those who received each."""
-    commands = [("PUBLISH", _checked(channel), message) for channel, message in messages]
+    commands = [("PUBLISH", root(_checked(channel)), message) for channel, message in messages]
     return Operation(commands, _numbers, replay_safe=False)
 
 
@@ -33,12 +34,12 @@ def publish_many(messages: Iterable[tuple[str, Argument]], *, alias: str = "defa
 
 
 async def apublish(channel: str, message: Argument, *, alias: str = "default") -> int:
-    """Do as ``publish`` does, awaited; what is published in the same tick of the loop shares a request."""
+    """Async version of ``publish``; what is published in the same tick of the loop shares a request."""
     return (await apublish_many([(channel, message)], alias=alias))[0]
 
 
 async def apublish_many(messages: Iterable[tuple[str, Argument]], *, alias: str = "default") -> list[int]:
-    """Do as ``publish_many`` does, awaited."""
+    """Async version of ``publish_many``."""
     operation = publication(messages)
     return await connections[alias].arun(operation) if operation.commands else []
 

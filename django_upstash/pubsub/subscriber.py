@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
-import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -13,14 +12,17 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
+from django_upstash.callbacks import is_async, refuse_awaitable
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import ConnectionError
-from django_upstash.keys import check_encodable
+from django_upstash.forks import Owner
+from django_upstash.operations.keys import check_encodable
 from django_upstash.pubsub.buffer import Buffer, EndOfMessages
 from django_upstash.pubsub.feeds import Feed, Stream
 from django_upstash.pubsub.items import Gap, Message
+from django_upstash.settings.key_prefix import environment
 
 OnGap = Callable[[Gap], Any]
 
@@ -54,18 +56,16 @@ class Subscriber:
         self.patterns = _names("patterns", patterns)
         if not self.channels and not self.patterns:
             raise ValueError("A subscriber needs a channel or a pattern; name at least one.")
-        if min(buffer, buffer_bytes) < 1 or (heartbeat is not None and heartbeat <= 0):
-            raise ValueError("buffer, buffer_bytes and heartbeat must be larger than 0.")
+        _check_positive(buffer, buffer_bytes, heartbeat)
         self.alias = alias
-        self.gaps = 0
-        self.dropped = 0
+        self.gaps = self.dropped = 0
         self._on_gap = on_gap
         self._heartbeat = heartbeat
         self._buffer = Buffer(buffer, buffer_bytes)
         self._thread: threading.Thread | None = None
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._process: int | None = None
+        self._owner: Owner | None = None
 
     def __repr__(self) -> str:
         return f"<Subscriber of {', '.join(map(repr, (*self.channels, *self.patterns)))}>"
@@ -73,8 +73,8 @@ class Subscriber:
     # For threads.
 
     def __enter__(self) -> Self:
-        if inspect.iscoroutinefunction(self._on_gap):
-            raise TypeError("on_gap cannot be awaited by a thread; give it a plain function.")
+        if is_async(self._on_gap):
+            raise TypeError("on_gap is async, and no thread can await it: make it a plain function.")
         started = self._begin()
         self._thread = threading.Thread(target=self._run, args=(started,), name="django_upstash pubsub", daemon=True)
         self._thread.start()
@@ -121,7 +121,7 @@ class Subscriber:
     def close(self) -> None:
         """End the subscription and the iteration, at once; from any thread."""
         self._end()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._is_here and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     # For tasks.
@@ -151,7 +151,7 @@ class Subscriber:
         return message
 
     async def aget(self, timeout: float | None = None) -> Message | None:
-        """Do as ``get`` does, awaited. A cancelled call has taken no message."""
+        """Async version of ``get``. A cancelled call has taken no message."""
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         with suppress(EndOfMessages):
             while True:
@@ -169,29 +169,34 @@ class Subscriber:
         return None
 
     async def aclose(self) -> None:
-        """Do as ``close`` does, awaited."""
+        """Async version of ``close``."""
         self._end()
-        if self._task is not None:
+        if self._is_here and self._task is not None:
             await asyncio.wait([self._task])
 
     # What both share.
 
+    @property
+    def _is_here(self) -> bool:
+        """Whether it was entered, and in this process: a forked child has neither the thread nor the loop."""
+        return self._owner is not None and self._owner.is_here
+
     def _begin(self) -> Future[None]:
-        if self._process is not None:
+        if self._owner is not None:
             raise RuntimeError("A subscriber can be entered once; make another.")
-        self._process = os.getpid()
+        self._owner = Owner()
         return Future()
 
     def _take(self) -> Message | Gap | None:
-        if self._process != os.getpid():
-            text = "is not entered yet" if self._process is None else "was entered by the process this one forked from"
+        if not self._is_here:
+            text = "is not entered yet" if self._owner is None else "was entered by the process this one forked from"
             raise RuntimeError(f"This subscriber {text}; use it in a with block of this process.")
         return self._buffer.take()
 
     def _report(self, gap: Gap) -> None:
         self._note(gap)
         if self._on_gap is not None:
-            self._on_gap(gap)
+            refuse_awaitable("on_gap", self._on_gap(gap))
 
     async def _areport(self, gap: Gap) -> None:
         self._note(gap)
@@ -206,45 +211,46 @@ class Subscriber:
         self._buffer.end()
         self._buffer.clear()
         running = self._running
-        if running is not None and self._process == os.getpid():
+        if running is not None and self._is_here:
             loop, task = running
             with suppress(RuntimeError):  # the loop has ended, and the task with it
                 loop.call_soon_threadsafe(task.cancel)
 
     def _run(self, started: Future[None]) -> None:
-        with suppress(asyncio.CancelledError):
+        # OSError: uvloop cannot close a loop at once whose TLS connections are still closing; it frees them anyway.
+        with suppress(asyncio.CancelledError, OSError):
             asyncio.run(self._carry(started))
 
     async def _carry(self, started: Future[None]) -> None:
         """Subscribe, fulfil ``started``, and fill the buffer until cancelled."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._running = asyncio.get_running_loop(), task
-        feeds: list[Feed] = []
+        self._running = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+        feed: Feed | None = None
         try:
             if self._buffer.has_ended:  # closed before there was anything to cancel
                 return
-            feeds += self._feeds()
-            await _all(feed.open() for feed in feeds)
+            feed = self._feed()
+            await feed.open()
             started.set_result(None)
-            await _all(feed.run() for feed in feeds)
+            await feed.run()
         except Exception as error:
             self._buffer.end(error)
             if not started.done():
                 started.set_exception(error)
         finally:
-            for feed in feeds:
+            if feed is not None:
                 feed.close()
             self._buffer.end()
             if not started.done():
                 started.set_exception(ConnectionError("The subscriber was closed before it was subscribed."))
-            await asyncio.sleep(0)  # transports close in the next tick
+            await asyncio.sleep(0.01)  # transports close in the next ticks: uvloop's with TLS take several
 
-    def _feeds(self) -> list[Feed]:
+    def _feed(self) -> Feed:
         connection = connections[self.alias]
         settings = connection.settings
-        openers = _openers(connection, self.channels, self.patterns)
-        return [Feed(opener, self._buffer, self._heartbeat, settings.timeout, settings.safe_url) for opener in openers]
+        beginning = environment()
+        names = ([beginning + name for name in given] for given in (self.channels, self.patterns))
+        opener = _opener(connection, *names, asks=self._heartbeat is not None)
+        return Feed(opener, self._buffer, self._heartbeat, settings.timeout, settings.safe_url, beginning)
 
 
 def subscribe(
@@ -268,30 +274,18 @@ def subscribe(
     )
 
 
-def _openers(
-    connection: Connection, channels: Sequence[str], patterns: Sequence[str]
-) -> list[Callable[[], Awaitable[Stream]]]:
-    """Return what opens each connection that a subscription takes: natively one, over REST one for each kind."""
+def _opener(
+    connection: Connection, channels: Sequence[str], patterns: Sequence[str], *, asks: bool
+) -> Callable[[], Awaitable[Stream]]:
+    """Return what subscribes: natively on one connection, over REST on one for each name and one to ask on."""
     if connection.settings.route != "rest":
         from django_upstash.pubsub import native
 
-        return [partial(native.open_stream, connection, channels, patterns)]
+        return partial(native.open_stream, connection, channels, patterns)
     from django_upstash.pubsub import events
 
     events.check_names((*channels, *patterns))
-    kinds = ((channels, False), (patterns, True))
-    return [partial(events.open_stream, connection, names, are_patterns=kind) for names, kind in kinds if names]
-
-
-async def _all(coroutines: Iterable[Awaitable[None]]) -> None:
-    """Await all; where one fails or this is cancelled, cancel the others, and raise."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    return partial(events.open_stream, connection, channels, patterns, asks=asks)
 
 
 def _names(what: str, given: Iterable[Any]) -> tuple[str, ...]:
@@ -303,3 +297,8 @@ def _names(what: str, given: Iterable[Any]) -> tuple[str, ...]:
             raise ValueError(f"Each of the {what} must be text, and not empty.")
         check_encodable(name)
     return names
+
+
+def _check_positive(buffer: int, buffer_bytes: int, heartbeat: float | None) -> None:
+    if min(buffer, buffer_bytes) < 1 or (heartbeat is not None and heartbeat <= 0):
+        raise ValueError("buffer, buffer_bytes and heartbeat must be larger than 0.")

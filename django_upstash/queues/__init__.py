@@ -10,13 +10,17 @@ A small reliable queue: what is enqueued is done at least once, and nothing is l
 
 from __future__ import annotations
 
-from django_upstash.exceptions import ReservationLostError
-from django_upstash.queues.backoff import Backoff
-from django_upstash.queues.codecs import Codec, JSONCodec, SignedJSONCodec
-from django_upstash.queues.jobs import Job
-from django_upstash.queues.messages import Enqueued, Message
-from django_upstash.queues.operations import QueueStats
-from django_upstash.queues.queue import Queue
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_upstash.exceptions import ReservationLostError
+    from django_upstash.queues.backoff import Backoff
+    from django_upstash.queues.codecs import Codec, JSONCodec, SignedJSONCodec
+    from django_upstash.queues.jobs import Job
+    from django_upstash.queues.messages import Enqueued, Message
+    from django_upstash.queues.operations import QueueStats
+    from django_upstash.queues.queue import Queue
 
 __all__ = [
     "Backoff",
@@ -30,3 +34,23 @@ __all__ = [
     "ReservationLostError",
     "SignedJSONCodec",
 ]
+
+_MODULES = {
+    "ReservationLostError": "django_upstash.exceptions",
+    "Backoff": "django_upstash.queues.backoff",
+    "Codec": "django_upstash.queues.codecs",
+    "JSONCodec": "django_upstash.queues.codecs",
+    "SignedJSONCodec": "django_upstash.queues.codecs",
+    "Job": "django_upstash.queues.jobs",
+    "Enqueued": "django_upstash.queues.messages",
+    "Message": "django_upstash.queues.messages",
+    "QueueStats": "django_upstash.queues.operations",
+    "Queue": "django_upstash.queues.queue",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported at first use: what the feature declares is imported at start-up.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
+
+from django_upstash.forks import random
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import json
 from functools import lru_cache
 from typing import Any, Protocol
 
-from django_upstash import conf
 from django_upstash.codecs.signing import HEADER_SIZE, SIGNED, Signer
 from django_upstash.exceptions import DataError
+from django_upstash.settings import conf
 
 _TAG_FROM = len(SIGNED) + 1
 _TAG_LENGTH = 2 * (HEADER_SIZE - _TAG_FROM)  # as hexadecimal
@@ -21,7 +21,7 @@ class Codec(Protocol):
         """Return the payload as text; raise ``DataError`` for one that has no such form."""
 
     def decode(self, text: str, context: str) -> Any:
-        """Return the payload; raise ``DataError`` for a text that is none."""
+        """Return the payload; raise ``DataError`` for an invalid text."""
 
 
 class JSONCodec:
@@ -35,8 +35,8 @@ class JSONCodec:
 
     def decode(self, text: str, context: str) -> Any:
         try:
-            return json.loads(text)
-        except ValueError:
+            return json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):  # RecursionError: deeper than anything that was encoded here
             raise DataError("The payload of a job is not JSON: something else wrote it.") from None
 
 
@@ -58,6 +58,10 @@ class SignedJSONCodec(JSONCodec):
         if payload is None:
             raise DataError("The payload of a job is not signed by this site: something else wrote it.")
         return super().decode(payload.decode(), context)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON.")
 
 
 @lru_cache(maxsize=4)

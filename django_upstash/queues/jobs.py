@@ -25,7 +25,9 @@ HIGHEST_PRIORITY, LOWEST_PRIORITY = 100, -100
 PRIORITY_WIDTH = 2**42
 NOBODY = "-"
 LONGEST_ID = 200
+# lua/reserve.lua reads lines, too, and takes the same for jobs.
 _LINE = re.compile(r"(\S+) (-?\d{1,3}) (\d{1,15}) (\d{1,15}) (\d{1,9}) (\S+) (.*)", re.ASCII | re.DOTALL)
+_LAST_TIME = 253_402_300_799_000  # the end of the year 9999
 _number = itertools.count()
 
 
@@ -58,7 +60,9 @@ def parsed(line: bytes) -> Record | None:
     if found is None:
         return None
     id, priority, enqueued, expires, attempts, note, payload = found.groups()
-    return Record(id, int(priority), int(enqueued), int(expires), int(attempts), note, payload)
+    record = Record(id, int(priority), int(enqueued), int(expires), int(attempts), note, payload)
+    is_priority = LOWEST_PRIORITY <= record.priority <= HIGHEST_PRIORITY
+    return record if is_priority and max(record.enqueued, record.expires) <= _LAST_TIME else None
 
 
 def new_id() -> str:

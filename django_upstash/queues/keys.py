@@ -1,6 +1,8 @@
 """
 The keys of a queue: ``queue:{<name>}:…``, the name percent-encoded, all in one slot of a cluster.
 
+The prefix of the environment comes before that, where there is one.
+
     queue:{mail}:ready      sorted set: jobs to be taken, by priority and then by when they became ready
     queue:{mail}:waiting    sorted set: delayed jobs and those in flight, by when they are due (again)
     queue:{mail}:dead       sorted set: dead letters, by when they died
@@ -12,28 +14,55 @@ from __future__ import annotations
 
 from urllib.parse import quote, unquote
 
-PREFIX = "queue:{"
-PATTERN = r"queue:{*}:*"
+from django_upstash.operations.keys import glob_escape, root
+
 _LONGEST = 200
 
 
 class QueueKeys:
-    """The keys of one queue; raises ``ValueError`` for a name that is none."""
+    """The keys of one queue; raises ``ValueError`` for an invalid name. Making one reads no settings."""
 
-    __slots__ = ("_base", "dead", "name", "ready", "waiting", "wake")
+    __slots__ = ("_quoted", "name")
 
     def __init__(self, name: object) -> None:
         if not (isinstance(name, str) and 0 < len(name) <= _LONGEST):
             raise ValueError(f"A queue's name must be a text of 1 to {_LONGEST} characters.")
         self.name = name
-        self._base = f"{PREFIX}{quoted(name)}}}:"
-        self.ready, self.waiting, self.dead, self.wake = (
-            f"{self._base}{part}" for part in ("ready", "waiting", "dead", "wake")
-        )
+        self._quoted = quoted(name)
+
+    @property
+    def ready(self) -> str:
+        return f"{self._base}ready"
+
+    @property
+    def waiting(self) -> str:
+        return f"{self._base}waiting"
+
+    @property
+    def dead(self) -> str:
+        return f"{self._base}dead"
+
+    @property
+    def wake(self) -> str:
+        return f"{self._base}wake"
 
     def of_id(self, quoted_id: str) -> str:
         """Return the key that remembers an id, which is percent-encoded already."""
         return f"{self._base}id:{quoted_id}"
+
+    @property
+    def _base(self) -> str:
+        return f"{beginning()}{self._quoted}}}:"
+
+
+def beginning() -> str:
+    """Return what the keys of all queues begin with, up to the brace before their names."""
+    return root("queue:{")
+
+
+def pattern() -> str:
+    """Return the pattern of the keys of all queues."""
+    return f"{glob_escape(beginning())}*}}:*"
 
 
 def quoted(text: str) -> str:
@@ -42,10 +71,15 @@ def quoted(text: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    return unquote(text, errors="surrogatepass")
+    """Return what was quoted; of what was not, such as bytes that are no text, a form that can be shown."""
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return unquote(text, errors="backslashreplace")
 
 
 def queue_name(key: str) -> str | None:
     """Return the name of the queue that a key belongs to; None for other keys."""
-    name, end, _ = key.removeprefix(PREFIX).partition("}:")
-    return unquoted(name) if key.startswith(PREFIX) and end else None
+    start = beginning()
+    name, end, _ = key.removeprefix(start).partition("}:")
+    return unquoted(name) if key.startswith(start) and end else None

@@ -76,7 +76,7 @@ def batches(pendings: Iterable[Pending]) -> Iterator[Sequence[Pending]]:
 
 
 def milliseconds(name: str, seconds: object, least: int = 0) -> int:
-    """Return seconds in milliseconds; raise ``ValueError`` for what is none, negative, or longer than ten years."""
+    """Return seconds in milliseconds; raise ``ValueError`` for an invalid value, negative, or longer than ten years."""
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
     if not is_number or not least <= (found := math.ceil(seconds * 1000)) <= _LONGEST_SECONDS * 1000:  # type: ignore[operator]
         raise ValueError(f"{name} must be a number of seconds {'above' if least else 'from'} 0, ten years at most.")

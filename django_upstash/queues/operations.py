@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from django_upstash import scripts
-from django_upstash.capabilities import Capabilities
-from django_upstash.operations import Command, Operation, Reply, checked, only
+from django_upstash.exceptions import OutOfMemoryError
+from django_upstash.operations import Command, Operation, Reply, checked, only, scripts, then
+from django_upstash.operations.capabilities import Capabilities
 from django_upstash.queues.jobs import NOBODY, PRIORITY_WIDTH, Job, Record
 from django_upstash.queues.keys import QueueKeys
 
@@ -94,7 +94,7 @@ def enqueue_once(
     def parse(replies: list[Reply]) -> list[bool]:
         return list(map(bool, only(replies)))
 
-    return scripts.load("queue_enqueue_once").operation(capabilities, names, arguments, parse, replay_safe=True)
+    return scripts.load("queues/enqueue_once").operation(capabilities, names, arguments, parse, replay_safe=True)
 
 
 def waking(keys: QueueKeys, count: int) -> Command:
@@ -114,7 +114,7 @@ def reserve(
         return Taken(lines, int(due) if due else None)
 
     names = (keys.ready, keys.waiting, keys.dead)
-    return scripts.load("queue_reserve").operation(capabilities, names, arguments, parse)
+    return scripts.load("queues/reserve").operation(capabilities, names, arguments, parse)
 
 
 def acknowledge(keys: QueueKeys, job: Job) -> Operation[bool]:
@@ -138,28 +138,47 @@ def finish(
     """
     again = () if again_at is None else (str(again_at), job.record._replace(note=NOBODY).line)
     arguments = (job.line, text, str(milliseconds), *again)
-    return scripts.load("queue_finish").operation(capabilities, (keys.waiting, key), arguments, _is_one)
+    return scripts.load("queues/finish").operation(capabilities, (keys.waiting, key), arguments, _is_one)
 
 
-def extend(keys: QueueKeys, job: Job, deadline: int) -> Operation[bool]:
-    """Let a reservation end at another time; tell whether it still held."""
+def extend(capabilities: Capabilities, keys: QueueKeys, job: Job, deadline: int) -> Operation[bool]:
+    """
+    Let a reservation end at another time; tell whether it still held.
+
+    A server that is full refuses ZADD, but not a script whose first write removes the job: it costs one more request.
+    """
     added = str(deadline - job.deadline)
 
-    def parse(replies: list[Reply]) -> bool:
-        score = only(replies)
-        if score is not None:
-            job.deadline = int(float(score))
-        return score is not None
+    def parse(replies: list[Reply]) -> bool | Operation[bool]:
+        if isinstance(replies[0], OutOfMemoryError):
+            moving = move(capabilities, keys.waiting, keys.waiting, [Move(job.line, deadline, job.line)])
+            return then(moving, lambda moved: _note_deadline(job, deadline if moved else None))
+        return _note_deadline(job, only(replies))
 
     return Operation((("ZADD", keys.waiting, "XX", "INCR", added, job.line),), parse, replay_safe=False)
+
+
+def _note_deadline(job: Job, score: bytes | int | None) -> bool:
+    if score is not None:
+        job.deadline = int(float(score))
+    return score is not None
 
 
 def extend_several(extensions: Sequence[Operation[bool]]) -> Operation[list[bool]]:
     """Return the operation that does what several ``extend`` do, in one round trip."""
     commands = [command for extension in extensions for command in extension.commands]
 
-    def parse(replies: list[Reply]) -> list[bool]:
-        return [bool(extension.parse([reply])) for extension, reply in zip(extensions, replies, strict=True)]
+    def parse(replies: list[Reply]) -> list[bool] | Operation[list[bool]]:
+        found = [extension.parse([reply]) for extension, reply in zip(extensions, replies, strict=True)]
+        unfinished = [outcome for outcome in found if isinstance(outcome, Operation)]
+        if not unfinished:
+            return list(map(bool, found))
+
+        def completed(others: list[bool]) -> list[bool]:
+            rest = iter(others)
+            return [next(rest) if isinstance(outcome, Operation) else outcome for outcome in found]
+
+        return then(extend_several(unfinished), completed)
 
     return Operation(commands, parse, replay_safe=False)
 
@@ -170,7 +189,7 @@ def move(
     """Move jobs from one place to another, in a new form; return how many were still there."""
     arguments = [part for line, score, new_line in moves for part in (line, str(score), new_line)]
     names = [origin, destination] if wake is None else [origin, destination, wake]
-    return scripts.load("queue_move").operation(capabilities, names, arguments, only)
+    return scripts.load("queues/move").operation(capabilities, names, arguments, only)
 
 
 def dead_letters(keys: QueueKeys, count: int, offset: int) -> Operation[list[bytes]]:
@@ -191,7 +210,7 @@ def stats(capabilities: Capabilities, keys: QueueKeys, now: int) -> Operation[Qu
 
     names = (keys.ready, keys.waiting, keys.dead)
     arguments = (str(PRIORITY_WIDTH), str(MOST_EXAMINED))
-    return scripts.load("queue_stats").operation(capabilities, names, arguments, parse, replay_safe=True)
+    return scripts.load("queues/stats").operation(capabilities, names, arguments, parse, replay_safe=True)
 
 
 def purge(*names: str) -> Operation[int]:

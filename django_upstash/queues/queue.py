@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from django_upstash import conf
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import ReservationLostError
+from django_upstash.log import get_logger
 from django_upstash.operations import Operation, then
+from django_upstash.operations.steps import on_connection
 from django_upstash.queues import operations
 from django_upstash.queues.backoff import Backoff
 from django_upstash.queues.clocks import QueueClock, clock_of
@@ -20,13 +21,14 @@ from django_upstash.queues.jobs import NOBODY, Job, jobs
 from django_upstash.queues.keys import QueueKeys, quoted
 from django_upstash.queues.messages import Enqueued, Message, Pending, batches, milliseconds, pending
 from django_upstash.queues.operations import Claim, Move, QueueStats, Taken
-from django_upstash.queues.twins import twin
 from django_upstash.queues.waiting import LONGEST_POLL, Patience, ablock, block, blocks
+from django_upstash.settings import conf
 
 MOST_RESERVED = 100
 MOST_ATTEMPTS = 999
 _LONGEST_REASON = 500
 _MOVED_AT_ONCE = 100
+logger = get_logger("django_upstash.queues")
 
 
 class Queue:
@@ -58,11 +60,9 @@ class Queue:
         codec: Codec | None = None,
         longest_poll: float = LONGEST_POLL,
     ) -> None:
-        if not 1 <= max_attempts <= MOST_ATTEMPTS:
-            raise ValueError(f"max_attempts must be from 1 to {MOST_ATTEMPTS}.")
         self.keys = QueueKeys(name)
         self.alias = alias
-        self.max_attempts = max_attempts
+        self.max_attempts = _checked_attempts(max_attempts)
         self.backoff = backoff or Backoff()
         self.codec = codec or JSONCodec()
         self._visibility = milliseconds("visibility", visibility, least=1)
@@ -117,8 +117,8 @@ class Queue:
 
         return self.clock.timed(build)
 
-    enqueue, aenqueue = twin(_enqueue)
-    enqueue_many, aenqueue_many = twin(_enqueue_many)
+    enqueue, aenqueue = on_connection(_enqueue)
+    enqueue_many, aenqueue_many = on_connection(_enqueue_many)
 
     def reserve(self, n: int = 1, wait: float = 0) -> list[Job]:
         """
@@ -139,7 +139,7 @@ class Queue:
                 time.sleep(seconds)
 
     async def areserve(self, n: int = 1, wait: float = 0) -> list[Job]:
-        """Do as ``reserve`` does, without blocking the event loop."""
+        """Like ``reserve``, without blocking the event loop."""
         patience = Patience(wait, blocks=blocks(self.connection), longest_poll=self._longest_poll)
         while True:
             found, due_in = await self.atry_reserve(n)
@@ -158,13 +158,13 @@ class Queue:
         connection = self.connection
 
         def build(now: int) -> Operation[Any]:
-            deadline = now + self._visibility
-            found = operations.reserve(connection.capabilities, self.keys, n, now, deadline, secrets.token_hex(8))
+            deadline = _even(now + self._visibility)
+            found = operations.reserve(connection.capabilities, self.keys, n, now, deadline, self.clock.owner(now))
             return then(found, lambda taken: self._without_exhausted(taken, now, deadline))
 
         return self.clock.timed(build)
 
-    try_reserve, atry_reserve = twin(_try_reserve)
+    try_reserve, atry_reserve = on_connection(_try_reserve)
 
     def _acknowledge(self, job: Job) -> Operation[None]:
         """Remove a job that is done. Raises ``ReservationLostError`` where its reservation has gone to another."""
@@ -179,7 +179,8 @@ class Queue:
         added = self._visibility if seconds is None else milliseconds("seconds", seconds)
 
         def build(now: int) -> Operation[None]:
-            return then(operations.extend(self.keys, job, now + added), lambda held: _held(held, job))
+            extending = operations.extend(self.connection.capabilities, self.keys, job, _even(now + added))
+            return then(extending, lambda held: _held(held, job))
 
         return self.clock.timed(build)
 
@@ -187,8 +188,9 @@ class Queue:
         """Let reservations last as long from now as new ones, in one request; tell of each whether it still held."""
 
         def build(now: int) -> Operation[list[bool]]:
+            capabilities, deadline = self.connection.capabilities, _even(now + self._visibility)
             return operations.extend_several(
-                [operations.extend(self.keys, job, now + self._visibility) for job in chosen]
+                [operations.extend(capabilities, self.keys, job, deadline) for job in chosen]
             )
 
         return self.clock.timed(build)
@@ -220,16 +222,21 @@ class Queue:
 
         return self.clock.timed(build)
 
-    acknowledge, aacknowledge = twin(_acknowledge)
-    extend, aextend = twin(_extend)
-    extend_several, aextend_several = twin(_extend_several)
-    retry, aretry = twin(_retry)
-    bury, abury = twin(_bury)
+    acknowledge, aacknowledge = on_connection(_acknowledge)
+    extend, aextend = on_connection(_extend)
+    extend_several, aextend_several = on_connection(_extend_several)
+    retry, aretry = on_connection(_retry)
+    bury, abury = on_connection(_bury)
 
     def _dead_letters(self, count: int = 100, offset: int = 0) -> Operation[list[Job]]:
-        """Return dead letters, the latest first."""
-        found = operations.dead_letters(self.keys, count, offset)
-        return then(found, lambda lines: jobs(lines, self.name, self.codec))
+        """Return dead letters, the latest first; how many damaged lines are among them is logged."""
+        return then(operations.dead_letters(self.keys, count, offset), self._readable)
+
+    def _readable(self, lines: list[bytes]) -> list[Job]:
+        letters = jobs(lines, self.name, self.codec)
+        if damaged := len(lines) - len(letters):
+            logger.warning("Of the dead letters of queue %r, %d are damaged and cannot be read.", self.name, damaged)
+        return letters
 
     def _requeue(self, letters: Job | Iterable[Job]) -> Operation[int]:
         """
@@ -261,12 +268,12 @@ class Queue:
         """Remove all jobs, those in flight too; dead letters and remembered ids stay. Return how many there were."""
         return operations.purge(self.keys.ready, self.keys.waiting)
 
-    dead_letters, adead_letters = twin(_dead_letters)
-    requeue, arequeue = twin(_requeue)
-    purge_dead_letters, apurge_dead_letters = twin(_purge_dead_letters)
-    length, alength = twin(_length)
-    stats, astats = twin(_stats)
-    purge, apurge = twin(_purge)
+    dead_letters, adead_letters = on_connection(_dead_letters)
+    requeue, arequeue = on_connection(_requeue)
+    purge_dead_letters, apurge_dead_letters = on_connection(_purge_dead_letters)
+    length, alength = on_connection(_length)
+    stats, astats = on_connection(_stats)
+    purge, apurge = on_connection(_purge)
 
     def _adding(self, left: list[Sequence[Pending]], done: list[Enqueued]) -> Operation[list[Enqueued]]:
         """Return the operation that adds one batch after another."""
@@ -317,6 +324,11 @@ class Queue:
         return operations.move(self.connection.capabilities, origin, destination, moves, wake)
 
 
+def _even(deadline: int) -> int:
+    """Return the deadline of a reservation: odd ones are those which others have put off (``lua/reserve.lua``)."""
+    return deadline + deadline % 2
+
+
 def _held(held: object, job: Job) -> None:
     if not held:
         _raise_lost(job)
@@ -327,3 +339,9 @@ def _raise_lost(job: Job) -> NoReturn:
         f"The reservation of job {job.id} has ended, and the job may be somebody else's: a longer visibility, or "
         "extend() in time, keeps it."
     )
+
+
+def _checked_attempts(most: int) -> int:
+    if not 1 <= most <= MOST_ATTEMPTS:
+        raise ValueError(f"max_attempts must be from 1 to {MOST_ATTEMPTS}.")
+    return most

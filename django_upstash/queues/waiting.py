@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from django_upstash.forks import random
 
 if TYPE_CHECKING:
     from django_upstash.connections import Connection
@@ -65,7 +66,7 @@ def block(connection: Connection, wakes: Sequence[str], seconds: float) -> None:
 
 
 async def ablock(connection: Connection, wakes: Sequence[str], seconds: float) -> None:
-    """Do as ``block`` does, awaited."""
+    """Async version of ``block``."""
     await connection.async_redis.execute_command(*blocking_command(wakes, seconds))  # type: ignore[no-untyped-call]
 
 

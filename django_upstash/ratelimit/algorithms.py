@@ -1,5 +1,5 @@
 """
-The algorithms of ``lua/ratelimit.lua`` in Python: for looking without charging, and for when the server is away.
+The algorithms of ``lua/decide.lua`` in Python: for looking without charging, and for when the server is away.
 
 Each takes what is stored for a key, the units wanted (negative to give back), the time in microseconds since 1970,
 and the policy's terms; ``lease`` is the name of the lease wanted. States are the very texts that the script writes.
@@ -17,7 +17,7 @@ _COUNTED = 10**9
 _MOST_DIGITS = 20
 _RING = re.compile(r"r(\d+) \d+(.*)", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d+", re.ASCII)
-_BUCKET = re.compile(r"b(\d+) (\d+) (\d+)", re.ASCII)
+_BUCKET = re.compile(r"b(\d+) (\d+) (\d+)(?: [A-Za-z]+)?", re.ASCII)
 _LEASE = re.compile(r"([A-Za-z]\w*) (\d+)", re.ASCII)
 
 

@@ -13,7 +13,7 @@ UNITS = ("hour", "day", "week", "month")
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return the time zone of a name; raise ``ValueError`` where there is none."""
+    """Return the time zone of a name; raise ``ValueError`` if there is none."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:

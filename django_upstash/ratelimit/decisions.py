@@ -16,7 +16,8 @@ class Reason(StrEnum):
     COST_ABOVE_LIMIT = "cost above limit"  # can never be allowed
     BLOCKED = "blocked"  # on the list of those to be refused
     EXEMPT = "exempt"  # on the list of those to be let pass
-    UNAVAILABLE = "unavailable"  # the server was not asked, and on_failure decided
+    UNAVAILABLE = "unavailable"  # the server was not asked, or refused; on_failure decided
+    CONGESTED = "congested"  # this process had no connection free to ask the server, which is no reason to allow
     DISABLED = "disabled"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 
+from django_upstash.forks import Lock
 from django_upstash.ratelimit.algorithms import Verdict, decide
 from django_upstash.ratelimit.policies import Terms
 
@@ -14,10 +14,10 @@ class LocalStates:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._lock = Lock()
         self.after_fork()
 
     def after_fork(self) -> None:
-        self._lock = Lock()
         self._states: dict[str, tuple[str, int]] = {}
 
     def decide(

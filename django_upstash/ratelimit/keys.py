@@ -1,6 +1,8 @@
 """
 The names under which limits are stored: ``ratelimit:<tenant>:<scope>:<identity>``, each part percent-encoded.
 
+The prefix of the environment comes before that, where there is one.
+
 An operator who looks at the keys reads ``user:<pk>`` and addresses. Whatever else names a client may be a token or an
 e-mail address, and may be of any length and any characters: its key holds a keyed digest, found by exact search only.
 """
@@ -10,31 +12,44 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import quote
 
 from django.utils.encoding import force_bytes
 
-from django_upstash import conf
+from django_upstash.operations.keys import root
 from django_upstash.ratelimit.rates import shown
+from django_upstash.ratelimit.settings import RateLimitSettings, ratelimit_settings
+from django_upstash.settings import conf
+from django_upstash.settings.addresses import client_network, parse_address, parse_network
 
-PREFIX = "ratelimit"
+_ROOT = "ratelimit"
 _PURPOSE = b"upstash limits 1"
 _USER = re.compile(r"user:[0-9A-Za-z_-]{1,64}", re.ASCII)
-_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]{2,49}", re.ASCII)
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:/]{2,49}(%[\w.-]{1,32})?", re.ASCII)
+
+
+def beginning(kind: str = "") -> str:
+    """Return what the keys of counters begin with; of ``rules`` or ``stats``, where that ``kind`` is asked for."""
+    return root(f"{_ROOT}-{kind}:" if kind else f"{_ROOT}:")
 
 
 def key_prefix(tenant: str, scope: str) -> str:
     """Return what the keys of one tenant's scope begin with."""
-    return f"{PREFIX}:{_encoded(tenant)}:{_encoded(scope)}:"
+    return f"{beginning()}{_encoded(tenant)}:{_encoded(scope)}:"
 
 
 def family_key(kind: str, tenant: str) -> str:
     """Return the key of what concerns a tenant as a whole; ``kind`` is ``rules`` or ``stats``."""
-    return f"{PREFIX}-{kind}:{_encoded(tenant)}"
+    return f"{beginning(kind)}{_encoded(tenant)}"
 
 
-def stored_identity(identity: str, settings: conf.RateLimitSettings | None = None) -> str:
+def check_parts(tenant: str, scope: str) -> None:
+    """Raise ``ValueError`` for a tenant or a scope that cannot be a part of keys."""
+    _encoded(tenant)
+    _encoded(scope)
+
+
+def stored_identity(identity: str, settings: RateLimitSettings | None = None) -> str:
     """
     Return an identity as keys have it; raise ``TypeError`` for what is no text.
 
@@ -42,7 +57,7 @@ def stored_identity(identity: str, settings: conf.RateLimitSettings | None = Non
     """
     if not isinstance(identity, str):
         raise TypeError(f"An identity must be text, not {type(identity).__name__}: {shown(identity)}.")
-    digest_all = (settings or conf.ratelimit_settings()).digest_identities
+    digest_all = (settings or ratelimit_settings()).digest_identities
     if not digest_all and _USER.fullmatch(identity):
         return identity
     return _stored_identity(identity, digest_all, conf.signing_secrets()[0])
@@ -59,26 +74,23 @@ def _stored_identity(identity: str, digest_all: bool, secret: str | bytes) -> st
     return _digest(identity, secret) if len(identity) > 128 else _short(identity, digest_all, secret)
 
 
+def is_user(identity: str) -> bool:
+    """Tell whether an identity is ``user:<pk>``, which keys have as it is."""
+    return _USER.fullmatch(identity) is not None
+
+
 def address(text: str) -> str | None:
     """Return an address or a network in its shortest form, an IPv4 address in IPv6 as IPv4; None for anything else."""
     if not _ADDRESS.fullmatch(text):
         return None
-    try:
-        if "/" in text:
-            return str(ip_network(text, strict=False))
-        found: IPv4Address | IPv6Address = ip_address(text)
-    except ValueError:
-        return None
-    return str((isinstance(found, IPv6Address) and found.ipv4_mapped) or found)
+    found = parse_network(text) if "/" in text else parse_address(text)
+    return None if found is None else str(found)
 
 
 def network(text: str) -> str | None:
     """Return an address or a network as a network, of IPv6 a /64 at least, as clients count; None for anything else."""
-    found = address(text)
-    if found is None:
-        return None
-    named = ip_network(found)
-    return str(named.supernet(new_prefix=64) if named.version == 6 and named.prefixlen > 64 else named)
+    found = parse_network(text) if _ADDRESS.fullmatch(text) else None
+    return None if found is None else str(client_network(found))
 
 
 def _digest(identity: str, secret: str | bytes) -> str:

@@ -3,7 +3,7 @@ What may happen how often. A policy is a value: it holds no state, and the same 
 
     SlidingWindow("1000/day", scope="sustained")     never more than 1,000 in any 24 hours
     TokenBucket("10/s", burst=50, scope="burst")     50 at once, and 10 a second after that
-    FixedWindow("60/min", scope="login")             60 a minute, counted anew each minute; the cheapest
+    FixedWindow("60/min", scope="login")             60 a minute, counted from 0 each minute; the cheapest
     Quota(10_000, "month", timezone="Europe/Berlin") 10,000 in a calendar month
     Concurrency(5, lease=30)                         5 at the same time
 
@@ -18,9 +18,9 @@ from functools import cached_property, lru_cache
 from math import gcd
 from typing import ClassVar, Literal, TypeAlias
 
-from django_upstash import conf
 from django_upstash.ratelimit.calendar import Unit, period_around, zone
 from django_upstash.ratelimit.rates import LONGEST_PERIOD, check_limit, parse_rate, shown
+from django_upstash.ratelimit.settings import ratelimit_settings
 
 Failure: TypeAlias = Literal["open", "closed", "local"]
 FAILURES = ("open", "closed", "local")
@@ -71,8 +71,7 @@ class Policy(ABC):
     def _set(self, limit: int, window: int) -> None:
         if not (self.scope and isinstance(self.scope, str)):
             raise ValueError(f"The scope {shown(self.scope)} must be a text that is not empty.")
-        if self.on_failure not in (None, *FAILURES):
-            raise ValueError(f'on_failure is {shown(self.on_failure)}: it must be "open", "closed" or "local".')
+        check_failure(self.on_failure)
         object.__setattr__(self, "limit", limit)
         object.__setattr__(self, "window", window)
 
@@ -178,7 +177,7 @@ class Concurrency(Policy):
 
 def default_policy() -> TokenBucket | None:
     """Return the policy of ``REQUESTS_PER_MINUTE`` and ``BURST_SIZE``, or None where the settings name no rate."""
-    settings = conf.ratelimit_settings()
+    settings = ratelimit_settings()
     if settings.requests_per_minute is None:
         return None
     return TokenBucket(f"{settings.requests_per_minute}/min", burst=settings.burst_size)
@@ -219,3 +218,10 @@ def _grain(limit: int, seconds: int, burst: int) -> tuple[int, int, int]:
         if (burst + 1) * (period // divisor) < _EXACT:
             return period // divisor, limit // divisor, tick
     raise ValueError(f"A bucket of {burst:,} at {limit:,} in {seconds:,} s is too large to be counted exactly.")
+
+
+def check_failure(on_failure: Failure | None) -> Failure | None:
+    """Return what is to happen while the server is away; raise ``ValueError`` for what is none of the words."""
+    if on_failure not in (None, *FAILURES):
+        raise ValueError(f'on_failure is {shown(on_failure)}: it must be "open", "closed" or "local".')
+    return on_failure

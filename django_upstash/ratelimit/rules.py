@@ -1,5 +1,5 @@
 """
-What is ruled while the site is running, for all its processes: other limits, who is refused, and who is let pass.
+Runtime overrides shared by all processes: changed limits, blocked clients and exempt clients.
 
 One small hash for each tenant. A process reads it at most once in five seconds, in the round trip of a decision.
 """
@@ -8,34 +8,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from time import monotonic
-from typing import TypeAlias
 from urllib.parse import quote
 
 from django_upstash.operations import Command, Reply
 from django_upstash.ratelimit.keys import address, family_key, network, stored_identity
 from django_upstash.ratelimit.policies import MICROSECONDS, Policy
 from django_upstash.ratelimit.rates import check_limit
+from django_upstash.settings.addresses import Network, parse_network
 
 LIFETIME = 5.0
 LIMIT, BLOCK, ALLOW = "limit", "block", "allow"
+# How an operator has named who is blocked. Earlier versions pass over such fields.
+NOTE = "note"
 FOREVER = 0
-Network: TypeAlias = IPv4Network | IPv6Network
 
 
 @dataclass
 class Listing:
-    """Identities and networks on a list, with the time in microseconds when each leaves it, or ``FOREVER``."""
+    """
+    Identities and networks on a list, with the time in microseconds when each leaves it, or ``FOREVER``.
 
+    ``names`` are as they are stored; addresses among ``identities`` and ``networks`` are in the form that clients have.
+    """
+
+    names: dict[str, int] = field(default_factory=dict)
     identities: dict[str, int] = field(default_factory=dict)
     networks: dict[Network, int] = field(default_factory=dict)
 
     def add(self, name: str, until: int) -> None:
+        """Add what is stored under a name; raise ``ValueError`` for a network that cannot be read."""
         if "/" in name:
-            self.networks[ip_network(name)] = until
+            found = parse_network(name)
+            if found is None:
+                raise ValueError("A listing is no network.")
+            self.networks[found] = until
         else:
-            self.identities[name] = until
+            self.identities[address(name) or name] = until
+        self.names[name] = until
 
     def ends(self, identity: str, now: int) -> int | None:
         """Return when an identity leaves the list, or None where it is not on it."""
@@ -56,6 +67,7 @@ class Rules:
     limits: dict[str, int] = field(default_factory=dict)
     blocked: Listing = field(default_factory=Listing)
     allowed: Listing = field(default_factory=Listing)
+    notes: dict[str, str] = field(default_factory=dict)  # of who is blocked, by name as it is stored
 
     def limit(self, policy: Policy, identity: str) -> Policy:
         """Return the policy with the limit that is ruled for the identity, or else for the scope."""
@@ -103,12 +115,14 @@ class RuleBook:
     def stale_fields(self, now: int) -> list[str]:
         """Return the fields whose time is over."""
         listings = ((BLOCK, self.rules.blocked), (ALLOW, self.rules.allowed))
-        return [
-            f"{word} {name}"
+        ended = [
+            (word, name)
             for word, listing in listings
-            for name, until in (*listing.identities.items(), *listing.networks.items())
+            for name, until in listing.names.items()
             if until != FOREVER and until <= now
         ]
+        notes = [f"{NOTE} {name}" for word, name in ended if word == BLOCK and name in self.rules.notes]
+        return [*(f"{word} {name}" for word, name in ended), *notes]
 
 
 def limit_field(scope: str, identity: str | None) -> str:
@@ -144,7 +158,7 @@ def until(now: int, seconds: float | None) -> str:
     if seconds is None:
         return str(FOREVER)
     if not 0 < seconds < 10**9:
-        raise ValueError(f"A listing of {seconds!r} s must last longer than nothing; None is without end.")
+        raise ValueError(f"seconds must be greater than 0, not {seconds!r}; use None for no expiry.")
     return str(now + int(seconds * MICROSECONDS))
 
 
@@ -153,6 +167,9 @@ def _parsed(fields: list[Reply]) -> Rules:
     texts = [part.decode("utf-8", "replace") for part in fields if isinstance(part, bytes)]
     for name, value in zip(texts[::2], texts[1::2], strict=False):
         word, _, rest = name.partition(" ")
+        if word == NOTE:
+            rules.notes[rest] = value
+            continue
         # What somebody else wrote there is passed over: it must not stop the site.
         try:
             _add(rules, word, rest, int(value))
@@ -175,7 +192,7 @@ def _scope(scope: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _as_network(identity: str) -> Network | None:
-    return ip_network(identity) if address(identity) else None
+    return parse_network(identity) if address(identity) else None
 
 
 def _contains(listed: Network, found: Network | None) -> bool:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import conf
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import ConnectionError
-from django_upstash.ratelimit.memory import Memory, memory_of
+from django_upstash.ratelimit.process_state import Memory, memory_of
+from django_upstash.ratelimit.settings import RateLimitSettings
+from django_upstash.settings import conf
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class LimitServer:
     memory: Memory
 
 
-def limit_server(alias: str, settings: conf.RateLimitSettings, known: LimitServer | None = None) -> LimitServer:
+def limit_server(alias: str, settings: RateLimitSettings, known: LimitServer | None = None) -> LimitServer:
     """
     Return the server of an alias; the same as ``known`` where nothing has changed.
 

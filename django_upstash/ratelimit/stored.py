@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from django_upstash.keys import glob_escape
-from django_upstash.operations import Command
+from django_upstash.operations.keys import glob_escape
 from django_upstash.ratelimit.algorithms import read_window
-from django_upstash.ratelimit.keys import PREFIX
+from django_upstash.ratelimit.keys import beginning
 
-_KEY = re.compile(rf"{PREFIX}:([^:]+):([^:]+):(.+)")
 _LEASE = re.compile(r" ([A-Za-z]\w*) (\d+)", re.ASCII)
-_TOKENS = re.compile(r"b\d+ (\d+) (\d+)", re.ASCII)
-_RING = re.compile(r"r\d+ (\d+)(?: (\d+))?(?: \d+)*", re.ASCII)
+_TOKENS = re.compile(r"b\d+ (\d+) (\d+)(?: [A-Za-z]+)?", re.ASCII)
+_RING = re.compile(r"r\d+ (\d+)(?: (\d+))?(?: \d+)*(?: [A-Za-z]+)?", re.ASCII)
 _USED = {"window": "used in the window", "sliding": "used, sliding", "bucket": "tokens used", "leases": "places held"}
+_USED_ONE = {**_USED, "bucket": "token used", "leases": "place held"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,14 @@ class StoredLimit:
 
 def parse_key(key: str) -> StoredLimit | None:
     """Return what a key names, or None where it is no counter's."""
-    match = _KEY.fullmatch(key)
+    match = _counters(beginning()).fullmatch(key)
     return None if match is None else StoredLimit(key, unquote(match[1]), unquote(match[2]), match[3])
 
 
 def key_pattern(tenant: str | None, scope: str | None, identity: str | None) -> str:
     """Return the pattern of SCAN for the counters of a tenant, a scope and an identity as keys have it; None is any."""
     parts = (_encoded(tenant), _encoded(scope), "*" if identity is None else glob_escape(identity))
-    return ":".join((PREFIX, *parts))
-
-
-def scanning(cursor: str, pattern: str) -> Command:
-    """Return the command that looks at the next thousand keys or so."""
-    return "SCAN", cursor, "MATCH", pattern, "COUNT", 1000
+    return glob_escape(beginning()) + ":".join(parts)
 
 
 def measured(state: str) -> tuple[str, int] | None:
@@ -58,13 +53,16 @@ def measured(state: str) -> tuple[str, int] | None:
     return None
 
 
-def described(state: str) -> str:
-    """Return what a state says: how much had been used when it was written."""
-    found = measured(state)
-    if found is None:
+def described(algorithm: str | None, used: int | None) -> str:
+    """Return in words how much is used by an algorithm; None is what cannot be read."""
+    if algorithm is None or used is None:
         return "not a counter of this version"
-    algorithm, used = found
-    return f"{used:,} {_USED[algorithm]}"
+    return f"{used:,} {(_USED_ONE if used == 1 else _USED)[algorithm]}"
+
+
+@lru_cache(maxsize=8)
+def _counters(start: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(start)}([^:]+):([^:]+):(.+)")
 
 
 def _encoded(part: str | None) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_upstash.sessions.people import (
+    from django_upstash.sessions.store import SessionStore
+    from django_upstash.sessions.user_sessions import (
+        LoggedOut,
         UserSession,
         acount_sessions,
         alog_out,
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
         log_out_everywhere,
         sessions_for,
     )
-    from django_upstash.sessions.store import SessionStore
 
 __all__ = [
+    "LoggedOut",
     "SessionStore",
     "UserSession",
     "acount_sessions",
@@ -43,7 +45,7 @@ def __getattr__(name: str) -> Any:
 
         return store.SessionStore
     if name in __all__:
-        from django_upstash.sessions import people
+        from django_upstash.sessions import user_sessions
 
-        return getattr(people, name)
+        return getattr(user_sessions, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

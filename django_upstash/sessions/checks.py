@@ -10,17 +10,24 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning
 
-from django_upstash import conf
-from django_upstash.conf import Mistake, SessionSettings
+from django_upstash.sessions.settings import (
+    SCHEMA,
+    SessionSettings,
+    session_cookie,
+    session_settings,
+    uses_sessions,
+)
+from django_upstash.settings import conf
+from django_upstash.settings.rules import Mistake
 
 MIDDLEWARE = "django_upstash.sessions.middleware.SessionMiddleware"
 
 
 def check_sessions(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check the settings of the sessions, where this package keeps them."""
-    found = list(conf.session_mistakes())
-    if not found and conf.uses_sessions():
-        found = list(_mistakes(conf.read_session_settings()))
+    found = list(SCHEMA.site_mistakes())
+    if not found and uses_sessions():
+        found = list(_mistakes(session_settings()))
     return [_message(mistake) for mistake in found]
 
 
@@ -73,7 +80,7 @@ def _is_engine(path: str) -> bool:
 
 
 def _of_django(settings: SessionSettings) -> Iterator[Mistake]:
-    saves_every_request = conf.session_cookie().is_saved_every_request
+    saves_every_request = session_cookie().is_saved_every_request
     if settings.idle_timeout is not None and not saves_every_request:
         text = (
             'UPSTASH_SESSIONS["IDLE_TIMEOUT"] needs to know of every request, and SESSION_SAVE_EVERY_REQUEST is False.'
@@ -81,7 +88,7 @@ def _of_django(settings: SessionSettings) -> Iterator[Mistake]:
         yield Mistake(
             "E113", text, "Set it to True: unchanged sessions are stored once per RENEW_AFTER, not each time."
         )
-    if settings.on_failure == "anonymous" and saves_every_request and MIDDLEWARE not in conf.middleware():
+    if settings.on_failure == "anonymous" and saves_every_request and MIDDLEWARE not in conf.setting("MIDDLEWARE"):
         text = 'With ON_FAILURE "anonymous" and SESSION_SAVE_EVERY_REQUEST, Django\'s middleware fails every request.'
         yield Mistake("E114", text, f"Put {MIDDLEWARE} in the place of Django's.")
     if settings.move_from is not None and settings.max_per_user is not None:

@@ -12,9 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 
-from django_upstash import conf
-from django_upstash.conf import SessionCookie
-from django_upstash.effects import Flow, Method, adrive, drive
+from django_upstash.operations.steps import Flow, Method, adrive, drive
+from django_upstash.sessions.settings import SessionCookie, session_cookie
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
@@ -39,8 +38,9 @@ def _conclude(request: HttpRequest, response: HttpResponse) -> Flow[HttpResponse
     session: Any = getattr(request, "session", None)
     if session is None:
         return response
-    cookie = conf.session_cookie()
-    if cookie.is_saved_every_request and not session.is_empty():
+    cookie = session_cookie()
+    # Of an error page nothing is saved, and the server of the sessions may be what has failed.
+    if cookie.is_saved_every_request and response.status_code < 500 and not session.is_empty():
         yield Method(session, "get", ("",))  # an id of which nothing is stored is found out by reading
     was_accessed = session.accessed
     if cookie.name in request.COOKIES and session.is_empty():

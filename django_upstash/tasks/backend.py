@@ -13,13 +13,13 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 
-from django_upstash import conf, tasks_options
 from django_upstash.connections import Connection, connections
 from django_upstash.queues.jobs import new_id
+from django_upstash.settings import conf
+from django_upstash.settings.rules import Mistake
 from django_upstash.tasks import records
 from django_upstash.tasks.queues import TaskQueue, reading
-from django_upstash.tasks_options import TaskSettings
-from django_upstash.validation import Mistake
+from django_upstash.tasks.settings import SCHEMA, TaskSettings
 
 
 class UpstashBackend(BaseTaskBackend):
@@ -64,18 +64,18 @@ class UpstashBackend(BaseTaskBackend):
         return result
 
     async def aenqueue(self, task: Task[Any, Any], args: Any, kwargs: Any) -> TaskResult[Any, Any]:
-        """Do as ``enqueue`` does, awaited."""
+        """Async version of ``enqueue``."""
         result = self._new(task, args, kwargs)
         await self.connection.arun(self.queue(task.queue_name).adding(result))
         await task_enqueued.asend(type(self), task_result=result)
         return result
 
     def get_result(self, result_id: str) -> TaskResult[Any, Any]:
-        """Return a result; raise ``TaskResultDoesNotExist`` where there is none, or none any more."""
+        """Return a result; raise ``TaskResultDoesNotExist`` if there is none, or none any more."""
         return self._found(self.connection.run(reading(self.settings, str(result_id))), result_id)
 
     async def aget_result(self, result_id: str) -> TaskResult[Any, Any]:
-        """Do as ``get_result`` does, awaited."""
+        """Async version of ``get_result``."""
         return self._found(await self.connection.arun(reading(self.settings, str(result_id))), result_id)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
@@ -108,15 +108,15 @@ class UpstashBackend(BaseTaskBackend):
         if self._known is None:
             for mistake in self._mistakes():
                 raise ImproperlyConfigured(f"{mistake.text} {mistake.hint}")
-            self._known = tasks_options.typed(self.options), {}
+            self._known = SCHEMA.typed(self.options), {}
         return self._known
 
     def _mistakes(self) -> Iterator[Mistake]:
         where = f'TASKS[{self.alias!r}]["OPTIONS"]'
-        found = list(tasks_options.mistakes(self.options, where))
+        found = list(SCHEMA.mistakes(self.options, where))
         yield from found
         if not found and not any(conf.setting_mistakes()):
-            alias, known = tasks_options.typed(self.options).alias, conf.aliases()
+            alias, known = SCHEMA.typed(self.options).alias, conf.aliases()
             if alias not in known:
                 text = f'{where}["ALIAS"] is {alias!r}, which UPSTASH does not have.'
                 yield Mistake("E467", text, f"UPSTASH has: {', '.join(map(repr, known)) or 'none'}.")

@@ -8,11 +8,12 @@ from django.tasks.base import TaskResult, TaskResultStatus
 from django.utils import timezone
 
 from django_upstash.operations import Operation, Reply, checked, only
+from django_upstash.operations.keys import root
 from django_upstash.queues import Job, Message, Queue, SignedJSONCodec, operations
 from django_upstash.queues.keys import quoted
 from django_upstash.queues.messages import milliseconds, pending
 from django_upstash.tasks import records
-from django_upstash.tasks_options import TaskSettings
+from django_upstash.tasks.settings import TaskSettings
 
 DIED = "django_upstash.tasks.queues.WorkerDied"
 
@@ -95,11 +96,11 @@ class TaskQueue(Queue):
 
 def result_key(settings: TaskSettings, id: str) -> str:
     """Return the key of a result's record."""
-    return f"task-result:{quoted(settings.prefix)}:{quoted(id)}"
+    return root(f"task-result:{quoted(settings.prefix)}:{quoted(id)}")
 
 
 def reading(settings: TaskSettings, id: str) -> Operation[dict[str, Any] | None]:
-    """Return the operation that reads the record of a result; None where there is none."""
+    """Return the operation that reads the record of a result; None if there is none."""
 
     def parse(replies: list[Reply]) -> dict[str, Any] | None:
         text = only(replies)

@@ -12,6 +12,14 @@ from django_upstash.exceptions import DataError
 from django_upstash.queues.codecs import SignedJSONCodec
 
 _CODEC = SignedJSONCodec()
+_SHAPE: dict[str, Any] = {
+    "task": str,
+    "args": list,
+    "kwargs": dict,
+    "priority": int,
+    "queue": str,
+    "run_after": str | None,
+}
 _TIMES = ("enqueued_at", "started_at", "finished_at", "last_attempted_at")
 
 
@@ -56,6 +64,13 @@ def decoded(text: bytes, id: str) -> dict[str, Any]:
     return found
 
 
+def checked(payload: Any) -> dict[str, Any]:
+    """Return the payload of a job; raise ``DataError`` for one that is not of a task's shape."""
+    if not isinstance(payload, dict) or any(not isinstance(payload.get(name), kind) for name, kind in _SHAPE.items()):
+        raise DataError("The payload of a job is no task's: something else wrote it.")
+    return payload
+
+
 def result_of(record: dict[str, Any], id: str, backend: str) -> TaskResult[Any, Any]:
     """
     Return the result that a record, or the payload of a job, describes.
@@ -78,7 +93,7 @@ def result_of(record: dict[str, Any], id: str, backend: str) -> TaskResult[Any, 
 
 
 def task_of(record: dict[str, Any], backend: str) -> Task[Any, Any]:
-    """Return the task as it was enqueued; raise ``UnknownTaskError`` where there is none of its name here."""
+    """Return the task as it was enqueued; raise ``UnknownTaskError`` if there is none of its name here."""
     path = record["task"]
     try:
         found = import_string(path)
@@ -103,7 +118,7 @@ def traceback_error(error: BaseException, text: str) -> TaskError:
 
 
 def readable(text: bytes | None, id: str) -> dict[str, Any] | None:
-    """Return a record, or None where there is none that this site has written."""
+    """Return a record, or None if there is none that this site has written."""
     try:
         return None if text is None else decoded(text, id)
     except DataError:

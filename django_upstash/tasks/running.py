@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable
 from traceback import format_exception
@@ -15,14 +14,26 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 from django.utils.json import normalize_json
 
-from django_upstash.exceptions import DataError, ReservationLostError, UpstashError
+from django_upstash.exceptions import (
+    DataError,
+    NoPermissionError,
+    PayloadTooLargeError,
+    ReservationLostError,
+    ResponseError,
+    UpstashError,
+)
+from django_upstash.forks import Owner
+from django_upstash.log import get_logger
+from django_upstash.operations import Operation
 from django_upstash.queues import Backoff, Job
 from django_upstash.tasks import records
 from django_upstash.tasks.backend import UpstashBackend
 from django_upstash.tasks.queues import TaskQueue, reading
 
 R = TypeVar("R")
-logger = logging.getLogger("django_upstash.tasks")
+logger = get_logger("django_upstash.tasks")
+# No later attempt would be taken either: only what is stored can change, not how often the task is run.
+_PERMANENT = (DataError, NoPermissionError, PayloadTooLargeError)
 # While the server is away, what a task has come to is tried to be stored for as long as its reservation may last.
 _BACKOFF = Backoff(first=0.2, most=5.0)
 
@@ -68,7 +79,7 @@ class Runner:
 
     def _record(self, queue: TaskQueue, job: Job) -> dict[str, Any]:
         """Return what is known of a task; of the first attempt, that is what the job says."""
-        said: dict[str, Any] = job.payload
+        said = records.checked(job.payload)
         if job.attempts == 1:
             return said
         return queue.connection.run(reading(queue.settings, job.id)) or said
@@ -90,9 +101,12 @@ class Runner:
         task_started.send_robust(type(self.backend), task_result=result)
 
     def _perform(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any]) -> None:
+        owner = Owner()
         try:
-            value = _storable(_call(result))
+            value = _call(result)
         except BaseException as error:
+            if not owner.is_here:
+                raise  # the task forked, and this is the child: the task's end is its parent's
             # sys.exit() in a task, too, is its own end and not the worker's.
             result.errors.append(records.traceback_error(error, "".join(format_exception(error))))
             if job.attempts <= queue.settings.retries:
@@ -100,20 +114,58 @@ class Runner:
             else:
                 self._finish(queue, job, result, TaskResultStatus.FAILED)
         else:
-            records.change(result, _return_value=value)
+            if owner.is_here:
+                self._succeed(queue, job, result, value)
+
+    def _succeed(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any], value: Any) -> None:
+        """Store what a task has returned. It has been run: where that cannot be stored, another run would not help."""
+        try:
+            records.change(result, _return_value=_storable(value))
+        except Exception as error:
+            result.errors.append(records.traceback_error(error, "".join(format_exception(error))))
+            self._finish(queue, job, result, TaskResultStatus.FAILED)
+        else:
             self._finish(queue, job, result, TaskResultStatus.SUCCESSFUL)
 
     def _retry(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any]) -> None:
         records.change(result, status=TaskResultStatus.READY)
         logger.warning("Task id=%s path=%s failed and is retried.", job.id, result.task.module_path, exc_info=True)
-        if not self._persist(queue, lambda: queue.connection.run(queue.retrying(job, result))):
-            logger.warning("Task id=%s took longer than its reservation: its result is another's.", job.id)
+        self._store(queue, job, result, lambda: queue.retrying(job, result))
 
     def _finish(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any], status: TaskResultStatus) -> None:
         records.change(result, status=status, finished_at=timezone.now())
-        if not self._persist(queue, lambda: queue.connection.run(queue.finishing(job, result))):
-            logger.warning("Task id=%s took longer than its reservation: its result is another's.", job.id)
+        self._store(queue, job, result, lambda: queue.finishing(job, result))
         task_finished.send_robust(type(self.backend), task_result=result)
+
+    def _store(
+        self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any], storing: Callable[[], Operation[bool]]
+    ) -> None:
+        """
+        Store a result with ``storing``; where the server refuses it, store that instead.
+
+        The task has been run, and running it again would not change what the server says. What may pass, such as a
+        full database, is tried again for as long as the reservation may last.
+        """
+        try:
+            held = self._persist(queue, lambda: queue.connection.run(storing()))
+        except (DataError, ResponseError) as error:
+            logger.error("The result of task id=%s cannot be stored: %s", job.id, error)
+            held = self._fail(queue, job, result, error)
+        if not held:
+            logger.warning("Task id=%s took longer than its reservation: its result is another's.", job.id)
+
+    def _fail(self, queue: TaskQueue, job: Job, result: TaskResult[Any, Any], error: UpstashError) -> bool:
+        """Finish a job whose result was refused: failed for that reason, or without a result where that is refused."""
+        text = f"The task was run, and its result cannot be stored: {error}"
+        failure = records.traceback_error(error, text)
+        records.change(result, status=TaskResultStatus.FAILED, finished_at=timezone.now(), errors=[failure])
+        records.change(result, _return_value=None)
+        try:
+            return queue.connection.run(queue.finishing(job, result))
+        except (DataError, ResponseError) as again:
+            logger.error("Task id=%s has ended without a result: %s", job.id, again)
+            queue.acknowledge(job)  # raises where it is lost
+            return True
 
     def _persist(self, queue: TaskQueue, store: Callable[[], R]) -> R:
         """Store what must not get lost, trying again while the server is away."""
@@ -121,7 +173,7 @@ class Runner:
         while True:
             try:
                 return store()
-            except ReservationLostError:
+            except (ReservationLostError, *_PERMANENT):
                 raise
             except UpstashError as error:
                 failures += 1

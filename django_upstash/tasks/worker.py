@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import secrets
-import socket
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from django.db import close_old_connections
 
+from django_upstash import flushing
 from django_upstash.exceptions import UpstashError
+from django_upstash.forks import process_name
+from django_upstash.log import get_logger
 from django_upstash.queues import Backoff, Job
 from django_upstash.queues.queue import MOST_RESERVED
 from django_upstash.queues.waiting import Patience, blocks
 from django_upstash.tasks.backend import UpstashBackend
-from django_upstash.tasks.bell import Bell
 from django_upstash.tasks.queues import TaskQueue
 from django_upstash.tasks.running import Runner
+from django_upstash.tasks.waker import Bell
 
-logger = logging.getLogger("django_upstash.tasks")
+logger = get_logger("django_upstash.tasks")
 _BACKOFF = Backoff(first=0.5, most=30.0)
 _MOST_FAILURES_OF_A_BURST = 3
 
 
 class Worker:
     """
-    Runs tasks of some queues of a backend until it is stopped; with ``burst``, until there are none.
+    Runs tasks of some queues of a backend until it is stopped; with ``burst``, until no task is ready.
 
     Queues are looked into in the order they are given in. ``run`` belongs to one thread, ``stop`` to any other.
     """
@@ -36,19 +36,25 @@ class Worker:
     def __init__(
         self, backend: UpstashBackend, names: Iterable[str], concurrency: int = 1, burst: bool = False
     ) -> None:
-        self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._backend = backend
+        self._name = secrets.token_hex(4)
         self._queues = [backend.queue(name) for name in names]
         self._connection = backend.connection
         self._bell = Bell(self._connection)
         self._running = Running(concurrency)
-        self._runner = Runner(backend, self.id)
         self._is_burst = burst
         self._visibility = backend.settings.visibility
         longest_poll = backend.settings.longest_poll
         self._patience = Patience(None, blocks=blocks(self._connection), longest_poll=longest_poll)
 
+    @property
+    def id(self) -> str:
+        """What no other worker is called: one that is forked has another id than in the process that made it."""
+        return f"{process_name()}:{self._name}"
+
     def run(self) -> None:
         """Work; return when all that was begun has ended. A burst raises what the server keeps raising."""
+        self._runner = Runner(self._backend, self.id)
         renewal = Renewal(self._running, self._visibility / 3)
         try:
             with ThreadPoolExecutor(self._running.most, "task") as pool:
@@ -121,6 +127,7 @@ class Worker:
         except Exception:
             logger.exception("Task id=%s is left to another attempt.", job.id)
         finally:
+            flushing.write_due()
             close_old_connections()
             self._running.remove(job)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from django_upstash.features import require
+
 if TYPE_CHECKING:
     from django_upstash.tenants.current import (
         aflag_is_active,
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
         tenant_context,
     )
     from django_upstash.tenants.flag_rules import Flag
+    from django_upstash.tenants.maintenance import Measure, astored_tenants, stored_tenants
     from django_upstash.tenants.tenant import Tenant
-    from django_upstash.tenants.upkeep import Measure, astored_tenants, stored_tenants
 
 __all__ = [
     "Flag",
@@ -41,12 +43,13 @@ __all__ = [
     "tenant_context",
 ]
 _MODULES = {"Flag": "flag_rules", "Tenant": "tenant"} | dict.fromkeys(
-    ("Measure", "astored_tenants", "stored_tenants"), "upkeep"
+    ("Measure", "astored_tenants", "stored_tenants"), "maintenance"
 )
 
 
 def __getattr__(name: str) -> Any:
     # Imported at first use: they bring redis-py, which the system checks of this package need not.
     if name in __all__:
+        require("tenants")
         return getattr(import_module(f"django_upstash.tenants.{_MODULES.get(name, 'current')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django_upstash import scripts
-from django_upstash.capabilities import Capabilities
 from django_upstash.exceptions import ResponseError
-from django_upstash.operations import Argument, Operation, Reply, only, then
-from django_upstash.tenants.space import Space
+from django_upstash.log import get_logger
+from django_upstash.operations import Argument, Operation, Reply, only, scripts, then
+from django_upstash.operations.capabilities import Capabilities
+from django_upstash.tenants.tenant_keys import Space
 
 # For how long a batch whose answer was lost may be sent again and still count once.
 REMEMBERED_MS = 24 * 3600 * 1000
 MOST_EVENTS = 1000
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
-logger = logging.getLogger("django_upstash.tenants")
+logger = get_logger("django_upstash.tenants")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def _writing(space: Space, capabilities: Capabilities, process: str, batch: Batc
         arguments += (name, str(amount))
     for digest, (name, amount) in batch.events.items():
         arguments += (digest, name, str(amount))
-    return scripts.load("tenant_usage").operation(capabilities, keys, arguments, _refusal, replay_safe=True)
+    return scripts.load("tenants/add_usage").operation(capabilities, keys, arguments, _refusal, replay_safe=True)
 
 
 def _refusal(replies: list[Reply]) -> ResponseError | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from django.core.cache.backends.base import get_key_func
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import conf
-from django_upstash.keys import glob_escape
-from django_upstash.sweeps import Kind
-from django_upstash.tenants.space import Space, space, tag
+from django_upstash.operations.key_scan import Kind
+from django_upstash.operations.keys import glob_escape, root
+from django_upstash.settings import conf
+from django_upstash.tenants.tenant_keys import Space, space, tag
 
 if TYPE_CHECKING:
     from django_upstash.cache import UpstashCache
@@ -47,23 +47,22 @@ def shared_caches() -> list[str]:
 
 def tenant_keys(alias: str, tenant: str) -> Kind:
     """Return the keys of a tenant in the cache of this alias, in every version."""
-    beginning = f"{glob_escape(_prefix(_entry(alias), tenant))}:*"
-    return Kind(beginning)
+    return Kind(f"{glob_escape(root(_prefix(_entry(alias), tenant)))}:*")
 
 
 def forget_near(tenant: str) -> None:
     """Drop what this process remembers of a tenant's parts of all caches, in their near tiers."""
-    from django_upstash.cache.near import tiers
+    from django_upstash.cache.near_cache import tiers
 
     for alias in shared_caches():
         cache = tenant_cache(alias, tenant)
-        if cache.options.local is not None:
-            tiers.of(cache.connection, cache.key_prefix, cache.options.local).forget_everything()
+        if cache.options.near_cache is not None:
+            tiers.of(cache.connection, cache.key_prefix, cache.options.near_cache).forget_everything()
 
 
 def cache_beginning(alias: str) -> str:
-    """Return what stands before a tenant's brace in the keys of a cache."""
-    return _beginning(_entry(alias))
+    """Return what precedes a tenant's brace in the keys of a cache."""
+    return root(_beginning(_entry(alias)))
 
 
 def _prefix(entry: Any, tenant: str) -> str:

@@ -43,7 +43,7 @@ def flag_is_active(request: HttpRequest, name: str) -> bool:
 
 
 async def aflag_is_active(request: HttpRequest, name: str) -> bool:
-    """Do as ``flag_is_active`` does, awaited."""
+    """Async version of ``flag_is_active``."""
     tenant = current_tenant()
     if tenant is None:
         return False
@@ -61,18 +61,18 @@ def switch_is_active(name: str) -> bool:
 
 
 async def aswitch_is_active(name: str) -> bool:
-    """Do as ``switch_is_active`` does, awaited."""
+    """Async version of ``switch_is_active``."""
     tenant = current_tenant()
     return tenant is not None and bool(await tenant.flags.aswitch_is_active(name))
 
 
 def sample_is_active(name: str) -> bool:
-    """Tell, by chance, whether this call is among a sample of the current tenant; False where there is none."""
+    """Tell, by chance, whether this call is among a sample of the current tenant; False if there is none."""
     tenant = current_tenant()
     return tenant is not None and bool(tenant.flags.sample_is_active(name))
 
 
 async def asample_is_active(name: str) -> bool:
-    """Do as ``sample_is_active`` does, awaited."""
+    """Async version of ``sample_is_active``."""
     tenant = current_tenant()
     return tenant is not None and bool(await tenant.flags.asample_is_active(name))

@@ -8,13 +8,13 @@ and a cookie. So everybody's answer stays, in all processes, and raising the num
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from typing import Any
 
-from django_upstash.effects import Flow
+from django_upstash.forks import random
+from django_upstash.operations.steps import Flow
 
 _PARTS = 10_000  # percentages are kept to a hundredth
 
@@ -78,7 +78,7 @@ class Flag:
 
 
 def flag_from_json(text: str) -> Flag:
-    """Return a stored flag; raise ``ValueError`` or ``TypeError`` for what is none."""
+    """Return a stored flag; raise ``ValueError`` or ``TypeError`` for an invalid value."""
     given = json.loads(text)
     if not isinstance(given, Mapping):
         raise TypeError("A flag is stored as an object.")
@@ -87,7 +87,7 @@ def flag_from_json(text: str) -> Flag:
 
 
 def check_percent(value: object) -> float:
-    """Return a percentage; raise ``ValueError`` for what is none."""
+    """Return a percentage; raise ``ValueError`` for an invalid value."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise ValueError(f"A percentage must be a number from 0 to 100, not {value!r}.")
     return float(value)

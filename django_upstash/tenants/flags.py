@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
-from django_upstash.effects import Flow, twins
 from django_upstash.exceptions import UpstashError
+from django_upstash.log import get_logger
+from django_upstash.operations.steps import Flow, twins
 from django_upstash.tenants.flag_rules import Flag, check_percent, evaluate, in_sample
 from django_upstash.tenants.snapshots import FLAG, SAMPLE, SWITCH, Snapshot, load, remove, store, stored_field
 
-logger = logging.getLogger("django_upstash.tenants")
+logger = get_logger("django_upstash.tenants")
 
 
 class Flags:

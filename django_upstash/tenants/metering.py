@@ -1,20 +1,16 @@
 """
 Counting in the process, and writing by the batch, each batch once.
 
-Nothing is written by a thread of its own: whoever adds writes what is due, and so do the end of a request and the end
-of the process. A batch whose answer was lost is sent again under the number it had, and counts once. While the server
-is away, counts are kept and added up, within bounds.
+Nothing is written by a thread of its own: whoever adds writes what is due, and so do the ends of requests, tasks and
+the process (flushing.py). A batch whose answer was lost is sent again under the number it had, and counts once. While
+the server is away, counts are kept and added up, within bounds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import logging
-import os
 import secrets
-import threading
-import weakref
+import time
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Container, Iterator
@@ -24,18 +20,24 @@ from itertools import islice
 from time import monotonic
 from typing import Any
 
-from django.core.signals import request_finished
+from django.core.exceptions import ImproperlyConfigured
 
+from django_upstash import flushing
 from django_upstash.connections import Connection
-from django_upstash.effects import Flow, Run, adrive, drive
 from django_upstash.exceptions import TimeoutError, UpstashError
-from django_upstash.tenant_options import TenantSettings
+from django_upstash.forks import Lock, PerConnection, Turn, check_fork
+from django_upstash.log import get_logger
+from django_upstash.operations.steps import Flow, Run, adrive, drive
 from django_upstash.tenants.batches import MOST_EVENTS, Batch, write
-from django_upstash.tenants.space import Space
+from django_upstash.tenants.settings import TenantSettings
+from django_upstash.tenants.tenant_keys import Space
+from django_upstash.wire.refusals import reports
 
 _PAUSE = 1.0  # after a failure
 _AT_ONCE = 20  # batches in one request
-logger = logging.getLogger("django_upstash.tenants")
+_TURN_PAUSE = 0.005
+_MOST_ROUNDS = 5  # in which the end of one request writes what others add meanwhile
+logger = get_logger("django_upstash.tenants")
 
 
 @dataclass
@@ -51,12 +53,12 @@ class UsageMeter:
 
     def __init__(self, space: Space) -> None:
         self._space = space
+        self._lock = Lock()
+        self._turn = Turn()
         self.after_fork()
 
     def after_fork(self) -> None:
         # What the parent has counted, the parent writes.
-        self._lock = threading.Lock()
-        self._turn = threading.Lock()
         self._process = secrets.token_urlsafe(9)
         self._number = 0
         self._piles: dict[tuple[str, str], Pile] = {}
@@ -69,6 +71,7 @@ class UsageMeter:
     @property
     def pending(self) -> int:
         """How many counters and additions with an id wait to be written."""
+        check_fork()
         return self._entries
 
     @property
@@ -122,19 +125,25 @@ class UsageMeter:
         return written
 
     async def aflush(self) -> int:
-        """Do as ``flush`` does, awaited."""
+        """Async version of ``flush``."""
         written: int = await adrive(self._write(insists=True))
         return written
 
-    def write_due(self) -> None:
-        """Write, unless somebody is at it or the server is away; a failure is logged, and all is kept for later."""
+    def write_due(self) -> int:
+        """
+        Write, unless somebody is at it or the server is away, and return how many batches that were.
+
+        A failure is logged, and all is kept for later.
+        """
         try:
-            drive(self._write(insists=False))
+            written: int = drive(self._write(insists=False))
         except UpstashError as error:
             self._failed(error)
+            return 0
+        return written
 
     async def awrite_due(self) -> None:
-        """Do as ``write_due`` does, awaited."""
+        """Async version of ``write_due``."""
         try:
             await adrive(self._write(insists=False))
         except UpstashError as error:
@@ -144,14 +153,14 @@ class UsageMeter:
         connection = self._space.connection
         if not (yield _Turn(self._turn, 2 * connection.settings.timeout if insists else 0.0)):
             if insists:
-                raise TimeoutError("Usage is being written by somebody else, who does not come to an end.")
+                raise TimeoutError("Timed out waiting for another flush of usage in this process.")
             return 0
         try:
             if not (insists or connection.availability.may_ask()):
                 return 0
             return (yield from self._write_all(connection))
         finally:
-            self._turn.release()
+            self._turn.end()
 
     def _write_all(self, connection: Connection) -> Flow[Any]:
         written, refused = 0, dict[str, UpstashError]()
@@ -215,27 +224,34 @@ class UsageMeter:
 
     def _failed(self, error: UpstashError) -> None:
         self._paused_until = monotonic() + _PAUSE
+        where = self._space.connection.settings.safe_url
+        reports.report(logger, where, "Usage is kept in this process, for it cannot be written to the server", error)
         if not self._is_failing:
             self._is_failing = True
             logger.warning("Usage is kept in this process, for it cannot be written at present: %s", error)
 
 
 class _Turn:
-    """Wait so many seconds for a lock, without blocking an event loop; tell whether it was got."""
+    """Try so many seconds to take a turn, without blocking an event loop; tell whether it was taken."""
 
-    def __init__(self, lock: threading.Lock, seconds: float) -> None:
-        self._lock = lock
+    def __init__(self, turn: Turn, seconds: float) -> None:
+        self._turn = turn
         self._seconds = seconds
 
     def do(self) -> bool:
-        return self._lock.acquire(timeout=self._seconds) if self._seconds else self._lock.acquire(blocking=False)
+        until = monotonic() + self._seconds
+        while not self._turn.take():
+            if monotonic() >= until:
+                return False
+            time.sleep(_TURN_PAUSE)
+        return True
 
     async def ado(self) -> bool:
         until = monotonic() + self._seconds
-        while not self._lock.acquire(blocking=False):
+        while not self._turn.take():
             if monotonic() >= until:
                 return False
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(_TURN_PAUSE)
         return True
 
 
@@ -255,56 +271,46 @@ def _digest(name: str, id: str) -> str:
     return urlsafe_b64encode(blake2b(text, digest_size=12).digest()).decode()
 
 
-_meters: weakref.WeakKeyDictionary[Connection, dict[TenantSettings, UsageMeter]] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+def _reset_meters(meters: dict[TenantSettings, UsageMeter]) -> None:
+    for meter in meters.values():
+        meter.after_fork()
+
+
+_meters: PerConnection[dict[TenantSettings, UsageMeter]] = PerConnection(dict, _reset_meters)
+_lock = Lock()
 
 
 def meter_of(space: Space) -> UsageMeter:
     """Return this process's one meter of a space; the first one begins to watch the ends of requests and its own."""
+    by_settings = _meters.of(space.connection)
     with _lock:
-        by_settings = _meters.setdefault(space.connection, {})
         meter = by_settings.get(space.settings)
         if meter is None:
             meter = by_settings[space.settings] = UsageMeter(space)
-            _watch()
+            flushing.register(_COUNTED)
         return meter
 
 
-def _all_meters() -> list[UsageMeter]:
+def all_meters() -> list[UsageMeter]:
+    """Return this process's meters."""
     with _lock:
-        return [meter for by_settings in list(_meters.values()) for meter in by_settings.values()]
+        return [meter for _, by_settings in _meters.items() for meter in by_settings.values()]
 
 
-def _watch() -> None:
-    global _is_watching
-    request_finished.connect(_request_finished, dispatch_uid="django_upstash.tenants")
-    if not _is_watching:
-        _is_watching = True
-        atexit.register(_process_ends)
+def _write_due() -> None:
+    for meter in all_meters():
+        for _ in range(_MOST_ROUNDS):
+            # What was added meanwhile: the requests that did so have left it to this one, and may be the last.
+            if not (meter.is_due_at_request_end and meter.write_due()):
+                break
 
 
-_is_watching = False
-
-
-def _request_finished(**kwargs: Any) -> None:
-    for meter in _all_meters():
-        if meter.is_due_at_request_end:
-            meter.write_due()
-
-
-def _process_ends() -> None:
-    for meter in _all_meters():
+def _write_all() -> None:
+    for meter in all_meters():
         try:
             meter.flush()
-        except UpstashError as error:
+        except (UpstashError, ImproperlyConfigured) as error:  # the other meters are written all the same
             logger.error("Usage is lost, counters and ids: %d, for it cannot be written: %s", meter.pending, error)
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for meter in _all_meters():
-        meter.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_COUNTED = flushing.Counted(_write_due, _write_all)

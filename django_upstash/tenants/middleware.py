@@ -6,25 +6,27 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.signals import setting_changed
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
-from django_upstash.tenant_options import TenantSettings
+from django_upstash import callbacks
 from django_upstash.tenants.current import tenant_context
-from django_upstash.tenants.space import space
+from django_upstash.tenants.settings import TenantSettings
 from django_upstash.tenants.tenant import Tenant
+from django_upstash.tenants.tenant_keys import space
 
 Find = Callable[[HttpRequest], Any]
+_WHAT = 'The function of UPSTASH_TENANTS["FIND"]'
 
 
 class TenantMiddleware:
     """
     Finds the tenant by the header, the subdomain or the function that ``UPSTASH_TENANTS`` names.
 
-    It is ``request.tenant`` and ``current_tenant()``, or None where there is none; with ``REQUIRED`` that is a 404.
+    It is ``request.tenant`` and ``current_tenant()``, or None if there is none; with ``REQUIRED`` that is a 404.
     """
 
     sync_capable = True
@@ -39,33 +41,30 @@ class TenantMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._acall(request)
-        find = _finder(space().settings)
-        found = async_to_sync(find)(request) if iscoroutinefunction(find) else find(request)
+        found = callbacks.call(_WHAT, _finder(space().settings), request)
         with tenant_context(_found(request, found)):
             response: HttpResponseBase = self.get_response(request)
             return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         find = _finder(space().settings)
-        if iscoroutinefunction(find):
-            found = await find(request)
-        else:
-            # The project's function may ask the database; ours asks nobody.
-            found = find(request) if space().settings.find is None else await sync_to_async(find)(request)
+        # The project's function may query the database; ours does no I/O.
+        is_ours = space().settings.find is None
+        found = find(request) if is_ours else await callbacks.acall(_WHAT, find, request)
         with tenant_context(_found(request, found)):
             response: HttpResponseBase = await self.get_response(request)
             return response
 
 
-def _found(request: HttpRequest, found: Tenant | str | None) -> Tenant | None:
-    tenant = found if isinstance(found, Tenant) else _named(found)
+def _found(request: HttpRequest, found: Any) -> Tenant | None:
+    tenant = found if isinstance(found, Tenant) else None if found is None else _named(callbacks.text(_WHAT, found))
     if tenant is None and space().settings.required:
         raise Http404("There is no tenant of that name.")
     request.tenant = tenant  # type: ignore[attr-defined]
     return tenant
 
 
-def _named(name: str | None) -> Tenant | None:
+def _named(name: str) -> Tenant | None:
     if not name:
         return None
     try:

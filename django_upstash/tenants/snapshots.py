@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
-import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from django_upstash.connections import Connection
-from django_upstash.effects import Flow, Run
 from django_upstash.exceptions import DataError, ServerAwayError, UpstashError
+from django_upstash.forks import Lock, PerConnection
+from django_upstash.log import get_logger
 from django_upstash.operations import Command, Operation, Reply, only
+from django_upstash.operations.single_flight import SingleFlight
+from django_upstash.operations.steps import Flow, Run
 from django_upstash.tenants.flag_rules import Flag, check_percent, flag_from_json
 from django_upstash.tenants.loops import is_in_event_loop
-from django_upstash.tenants.space import Space, space
+from django_upstash.tenants.tenant_keys import Space, space
 
 CONFIG, FLAG, SWITCH, SAMPLE = "config", "flag", "switch", "sample"
-logger = logging.getLogger("django_upstash.tenants")
+logger = get_logger("django_upstash.tenants")
 
 
 def _frozen() -> Mapping[str, Any]:
@@ -66,57 +65,43 @@ class Record:
         self.snapshot: Snapshot | None = None
         self._read_at = float("-inf")
         self._changes = 0
-        self._lock = threading.Lock()
-        self._flight: Future[None] | None = None
+        self._lock = Lock()
+        self._readings: SingleFlight[None] = SingleFlight()
 
     def is_fresh(self, seconds: float) -> bool:
         return monotonic() - self._read_at < seconds
 
     def expire(self) -> None:
-        """Let the next one who asks read anew, and not share what is being read now."""
+        """Let the next one who asks read again, and not share what is being read now."""
         with self._lock:
             self._changes += 1
-            self._read_at, self._flight = float("-inf"), None
+            self._read_at = float("-inf")
+            self._readings.forget()
 
     def read(self, home: Space, tenant: str) -> Flow[Snapshot]:
         """Return the snapshot, fresh where the server answers; raise the failure where nothing was ever read."""
         while not self.is_fresh(home.settings.refresh):
-            flight = self._take_off()
-            if flight is not None:
-                yield from self._fly(flight, home, tenant)
+            reading = self._readings.begin()
+            if reading is not None:
+                try:
+                    yield from self._ask(home, tenant)
+                finally:
+                    reading.set_result(None)
                 break
             if self.snapshot is not None:
                 break
-            going = self._flight
-            if going is not None and not (yield _Arrival(going)):
-                yield from self._land(home, tenant)
+            going = self._readings.latest
+            if going.running() and not (yield _Arrival(going, 2 * home.connection.settings.timeout)):
+                yield from self._ask(home, tenant)
                 break
-        assert self.snapshot is not None
-        return self.snapshot
+        return cast(Snapshot, self.snapshot)
 
-    def _take_off(self) -> Future[None] | None:
-        with self._lock:
-            if self._flight is not None:
-                return None
-            self._flight = Future()
-            self._flight.set_running_or_notify_cancel()  # so that no waiter's end can end it
-            return self._flight
-
-    def _fly(self, flight: Future[None], home: Space, tenant: str) -> Flow[None]:
-        try:
-            yield from self._land(home, tenant)
-        finally:
-            with self._lock:
-                if self._flight is flight:
-                    self._flight = None
-            flight.set_result(None)
-
-    def _land(self, home: Space, tenant: str) -> Flow[Any]:
+    def _ask(self, home: Space, tenant: str) -> Flow[Any]:
         connection = home.connection
         began, changes = monotonic(), self._changes
         try:
             if not connection.availability.may_ask():
-                raise ServerAwayError("The server did not answer a moment ago.")
+                raise ServerAwayError()
             found = yield Run(connection, read_record(home.record(tenant)))
         except DataError:
             raise
@@ -138,29 +123,33 @@ class Record:
 
 @dataclass(frozen=True)
 class _Arrival:
-    """Wait until somebody has read; tell whether that was possible."""
+    """Wait until somebody has read, for so many seconds at most; tell whether that was possible."""
 
     flight: Future[None]
+    seconds: float
 
     def do(self) -> bool:
         if is_in_event_loop():
             return False  # the one who reads may be a task that waits for this very thread
-        self.flight.result()
+        try:
+            self.flight.result(self.seconds)
+        except TimeoutError:
+            return False  # such as in a signal handler, of the thread that reads
         return True
 
     async def ado(self) -> bool:
-        await asyncio.wrap_future(self.flight)
-        return True
+        done, _ = await asyncio.wait({asyncio.wrap_future(self.flight)}, timeout=self.seconds)
+        return bool(done)
 
 
 class Records:
     """The snapshots of one connection's tenants, of whom those asked for longest ago are forgotten first."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self.after_fork()
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
         self._by_key: OrderedDict[str, Record] = OrderedDict()
 
     def of(self, key: str, most: int) -> Record:
@@ -179,21 +168,16 @@ class Records:
             self._by_key.pop(key, None)
 
 
-_records: weakref.WeakKeyDictionary[Connection, Records] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+_records = PerConnection(Records, Records.after_fork)
 
 
 def records_of(connection: Connection) -> Records:
     """Return what this process knows of the tenants on a connection."""
-    found = _records.get(connection)
-    if found is None:
-        with _lock:
-            found = _records.setdefault(connection, Records())
-    return found
+    return _records.of(connection)
 
 
 def load(tenant: str) -> Flow[Snapshot]:
-    """Return a tenant's snapshot, read anew where that is ``REFRESH`` seconds ago."""
+    """Return a tenant's snapshot, read again where that is ``REFRESH`` seconds ago."""
     home = space()
     return (yield from _record(home, tenant).read(home, tenant))
 
@@ -210,7 +194,7 @@ def remove(tenant: str, fields: Sequence[str]) -> Flow[None]:
 
 
 def forget(tenant: str) -> None:
-    """Let the next one who asks for a tenant read anew, whatever this process knows."""
+    """Let the next one who asks for a tenant read again, whatever this process knows."""
     home = space()
     records_of(home.connection).forget(home.record(tenant))
 
@@ -247,13 +231,3 @@ _READERS: dict[str, Callable[[str], Any]] = {
     SWITCH: lambda text: text == "1",
     SAMPLE: lambda text: check_percent(float(text)),
 }
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for records in list(_records.values()):
-        records.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

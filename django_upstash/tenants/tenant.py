@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django_upstash.effects import Flow, adrive, drive, twins
+from django_upstash.operations.key_scan import START, Progress, Swept
+from django_upstash.operations.steps import Flow, adrive, drive, twins
 from django_upstash.ratelimit.limiter import RateLimiter
-from django_upstash.sweeps import START, Progress, Swept
-from django_upstash.tenants import upkeep
+from django_upstash.tenants import maintenance
 from django_upstash.tenants.caches import tenant_cache
 from django_upstash.tenants.flags import Flags
+from django_upstash.tenants.maintenance import Measure
 from django_upstash.tenants.snapshots import CONFIG, load, remove, store, stored_field
-from django_upstash.tenants.space import check_name, space
-from django_upstash.tenants.upkeep import Measure
+from django_upstash.tenants.tenant_keys import check_name, space
 from django_upstash.tenants.usage import Usage
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Tenant:
         """
         The tenant's configuration as it was read last, at most ``REFRESH`` seconds ago; read-only.
 
-        While the server is away the last one stays. Raises what keeps it from being read where there is none.
+        While the server is away the last one stays. Raises what keeps it from being read if there is none.
         """
         return drive(load(self.name)).config
 
@@ -84,13 +84,13 @@ class Tenant:
         """Remove some of the configuration."""
         yield from remove(self.name, [stored_field(CONFIG, name) for name in names])
 
-    def _measure(self, *, limit: int = upkeep.LIMIT, sample: int = upkeep.SAMPLE) -> Flow[list[Measure]]:
+    def _measure(self, *, limit: int = maintenance.LIMIT, sample: int = maintenance.SAMPLE) -> Flow[list[Measure]]:
         """
         Return how many keys the tenant has, of which kind, and about how many bytes they take.
 
         Counts up to about ``limit`` keys of each kind, and asks for the size of ``sample`` of them.
         """
-        return (yield from upkeep.measure(self.name, limit, sample))
+        return (yield from maintenance.measure(self.name, limit, sample))
 
     def _erase(self, *, cursor: str = START, most: int | None = None, progress: Progress | None = None) -> Flow[Swept]:
         """
@@ -98,9 +98,9 @@ class Tenant:
 
         Returns how many keys were removed, and the cursor at which another call goes on: None at the end, another after
         about ``most`` keys. ``progress`` is called with the same after each request. What other processes count after
-        that is stored anew.
+        that is stored again.
         """
-        return (yield from upkeep.erase(self.name, cursor, most, progress))
+        return (yield from maintenance.erase(self.name, cursor, most, progress))
 
     configure, aconfigure = twins(_configure)
     unconfigure, aunconfigure = twins(_unconfigure)

@@ -6,12 +6,12 @@ import re
 from datetime import UTC, date, datetime
 from typing import TypeAlias
 
-from django_upstash.effects import Flow, Run, twins
-from django_upstash.keys import check_encodable
+from django_upstash.operations.keys import check_encodable
+from django_upstash.operations.steps import Flow, Run, twins
 from django_upstash.tenants.batches import read
 from django_upstash.tenants.loops import is_in_event_loop
 from django_upstash.tenants.metering import UsageMeter, meter_of
-from django_upstash.tenants.space import Space, space
+from django_upstash.tenants.tenant_keys import Space, space
 
 Period: TypeAlias = str | date
 LARGEST_AMOUNT = 10**12
@@ -46,7 +46,7 @@ class Usage:
             self.meter.write_due()
 
     async def aadd(self, name: str, amount: int = 1, *, id: str | None = None, at: datetime | None = None) -> None:
-        """Do as ``add`` does, and await the writing of what is due."""
+        """Like ``add``, and await the writing of what is due."""
         if self._count(name, amount, id, at):
             await self.meter.awrite_due()
 
@@ -67,7 +67,7 @@ class Usage:
         return self.meter.flush()
 
     async def aflush(self) -> int:
-        """Do as ``flush`` does, awaited."""
+        """Async version of ``flush``."""
         return await self.meter.aflush()
 
     def _count(self, name: str, amount: int, id: str | None, at: datetime | None) -> bool:

@@ -1,5 +1,5 @@
 """
-Throttles for Django REST framework that stand in the place of its own: exact, atomic, all of a view in one round trip.
+Throttles for Django REST framework that replace its own: exact, atomic, all of a view in one round trip.
 
     REST_FRAMEWORK = {
         "DEFAULT_THROTTLE_CLASSES": ["django_upstash.throttling.UserRateThrottle"],

@@ -11,13 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from rest_framework import throttling
 from rest_framework.settings import api_settings
 
+from django_upstash import callbacks
 from django_upstash.ratelimit import FixedWindow, Policy, SlidingWindow, TokenBucket, parse_rate
 from django_upstash.ratelimit.policies import FAILURES, Failure
-from django_upstash.ratelimit.web.addresses import client_address
+from django_upstash.ratelimit.rates import shown
+from django_upstash.ratelimit.web.client_addresses import client_address
 from django_upstash.ratelimit.web.identities import of_user
-from django_upstash.ratelimit.web.visits import counter, named_policies
-from django_upstash.rates import shown
-from django_upstash.throttling.together import Claim, answer, is_collected
+from django_upstash.ratelimit.web.request_limit import counter, named_policies
+from django_upstash.throttling.combined import Claim, answer
 
 _WITHOUT_MEANING = {
     "timer": "the server's clock decides",
@@ -60,6 +61,7 @@ class RateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
     num_requests: int | None
     duration: int | None
     retry_after: float | None = None
+    _noted: list[Claim] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -100,18 +102,42 @@ class RateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
     def allow_request(self, request: Any, view: Any) -> bool:
         """Tell whether the request may pass; the first that is asked decides for all of the view's."""
         claim = self.claim(request, view)
-        if claim is None or is_collected(claim):
+        if claim is None:
             return True
-        granted, self.retry_after = answer(claim, request, view)
+        if self._noted is not None:
+            self._noted.append(claim)
+            return True
+        granted, self.retry_after = answer(self, claim, request, view)
         return bool(self.throttle_success() if granted else self.throttle_failure())
+
+    def claims(self, request: Any, view: Any) -> list[Claim]:
+        """
+        Return what this throttle is going to ask for, without asking.
+
+        A project's own ``allow_request`` may decide that, so it runs, and this throttle notes what it comes to.
+        """
+        if type(self).allow_request is RateThrottle.allow_request:
+            claim = self.claim(request, view)
+            return [] if claim is None else [claim]
+        self._noted = []
+        self.allow_request(request, view)
+        return self._noted
 
     def claim(self, request: Any, view: Any) -> Claim | None:
         """Return what this throttle has to say about a request, or None where that is nothing."""
-        policies = tuple(self.get_policies(request, view))
-        identity = self.get_cache_key(request, view) if policies else None
+        name = type(self).__name__
+        policies = self._policies(callbacks.call(f"{name}.get_policies()", self.get_policies, request, view))
+        what = f"{name}.get_cache_key()"
+        identity = callbacks.call(what, self.get_cache_key, request, view) if policies else None
         if identity is None:
             return None
-        return Claim(policies, str(identity), self.alias, type(self).charge_when, self.charge_first)
+        return Claim(policies, callbacks.text(what, identity), self.alias, type(self).charge_when, self.charge_first)
+
+    def _policies(self, found: Any) -> tuple[Policy, ...]:
+        if not isinstance(found, Sequence) or not all(isinstance(policy, Policy) for policy in found):
+            what = f"{type(self).__name__}.get_policies() returned an object of type {type(found).__name__}"
+            raise TypeError(f"{what}; it must return a list of policies.")
+        return tuple(found)
 
     def throttle_success(self) -> bool:
         return True
@@ -158,13 +184,13 @@ class ScopedRateThrottle(UserRateThrottle):
     def __init__(self) -> None:
         """Leave the rate for later: it is the view's."""
 
-    def allow_request(self, request: Any, view: Any) -> bool:
+    def claim(self, request: Any, view: Any) -> Claim | None:
         self.scope = getattr(view, self.scope_attr, None)
         if not self.scope:
-            return True
+            return None
         self.rate = self.get_rate()
         self.num_requests, self.duration = self.parse_rate(self.rate)
-        return super().allow_request(request, view)
+        return super().claim(request, view)
 
 
 class TenantRateThrottle(RateThrottle):
@@ -180,8 +206,9 @@ class TenantRateThrottle(RateThrottle):
         raise NotImplementedError("get_tenant() must be overridden")
 
     def get_cache_key(self, request: Any, view: Any) -> str | None:
-        tenant = self.get_tenant(request, view)
-        return None if tenant is None else f"tenant:{tenant}"
+        what = f"{type(self).__name__}.get_tenant()"
+        tenant = callbacks.call(what, self.get_tenant, request, view)
+        return None if tenant is None else f"tenant:{callbacks.text(what, tenant)}"
 
 
 class PolicyThrottle(UserRateThrottle):

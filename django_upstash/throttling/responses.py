@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil
 from typing import Any
 
 from django.http import HttpResponse
-from rest_framework.exceptions import Throttled
+from rest_framework.exceptions import APIException, Throttled
 from rest_framework.views import exception_handler as rest_framework_handler
 
-from django_upstash.ratelimit.web.responses import problem_response, response_to
-from django_upstash.ratelimit.web.visits import Visit, decisions_about
+from django_upstash.ratelimit.decisions import Decision, Reason
+from django_upstash.ratelimit.web.request_limit import Visit, decisions_about
+from django_upstash.ratelimit.web.responses import SERVICE_UNAVAILABLE, problem_response, response_to
+from django_upstash.ratelimit.web.view_limit import is_due
+
+
+class Congested(APIException):  # type: ignore[misc]
+    """The site has too much to do to count a request; ``wait`` is in seconds. Answered with 503."""
+
+    status_code = SERVICE_UNAVAILABLE
+    default_detail = "The server is too busy to count this request."
+    default_code = "congested"
+
+    def __init__(self, wait: float | None) -> None:
+        super().__init__()
+        self.wait = None if wait is None else ceil(wait)
+
 
 Charged = tuple[Visit, Callable[[Any], bool] | None]
+
+
+def refuse_congested(decisions: Iterable[Decision]) -> None:
+    """Raise ``Congested`` for a refusal for want of a connection: Django REST framework's own answer is 429."""
+    for decision in decisions:
+        if not decision.allowed and decision.reason is Reason.CONGESTED:
+            raise Congested(decision.retry_after)
 
 
 def follow(view: Any, visits: Sequence[Charged]) -> None:
@@ -28,7 +51,7 @@ def follow(view: Any, visits: Sequence[Charged]) -> None:
     def finalize_response(request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = finalize(request, response, *args, **kwargs)
         for visit, charge_when in visits:
-            visit.finish(response, charge_when is None or charge_when(response))
+            visit.finish(response, is_due(charge_when, response))
         return response
 
     def handle_exception(error: Exception) -> Any:
@@ -37,7 +60,7 @@ def follow(view: Any, visits: Sequence[Charged]) -> None:
         except Exception as raised:
             response = response_to(raised)
             for visit, charge_when in visits:
-                visit.abandon(charge_when is None or charge_when(response))
+                visit.abandon(is_due(charge_when, response))
             raise
 
     view.finalize_response, view.handle_exception = finalize_response, handle_exception
@@ -51,7 +74,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     """
     answer: HttpResponse | None = rest_framework_handler(error, context)
     refused = [decision for decision in decisions_about(context["request"]) if not decision.allowed]
-    if answer is None or not refused or not isinstance(error, Throttled):
+    if answer is None or not refused or not isinstance(error, Throttled | Congested):
         return answer
     response = problem_response(context["request"], refused[-1])
     if error.wait:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
+from django_upstash.settings.conf import make_settings
 
 
 @pytest.fixture

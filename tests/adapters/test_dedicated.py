@@ -13,12 +13,12 @@ import redis
 
 from django_upstash import exceptions
 from django_upstash.adapters.dedicated import DedicatedConnections
-from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
 from django_upstash.exceptions import NotOverRestError
-from tests.routes.test_lifecycle import in_child
+from django_upstash.settings.conf import make_settings
+from tests.fault_proxy import FaultProxy, TLSProxy
 from tests.servers import Server, start_valkey
-from tests.wire import FaultProxy, TLSProxy
+from tests.wire.test_lifecycle import in_child
 
 pytestmark = pytest.mark.matrix
 
@@ -382,3 +382,17 @@ def test_over_rest__raises_at_once(rest: Connection, use: Callable[[Any], Any], 
     assert isinstance(caught.value, redis.RedisError)
     assert isinstance(caught.value, NotImplementedError)
     assert rest.meter.requests == 0
+
+
+def test_idle_connections__are_replaced_after_a_while(valkey: Server) -> None:
+    connection = Connection(make_settings("native", {"URL": valkey.url}))
+    pool: Any = connection.redis.connection_pool
+    first = pool.get_connection()
+    pool.release(first)
+    assert pool.get_connection() is first
+    pool.release(first)
+    pool._wires._idle[0].idle_since -= connection.settings.idle_check
+    second = pool.get_connection()
+    assert second is not first
+    pool.release(second)
+    connection.close()

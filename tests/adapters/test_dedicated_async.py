@@ -13,14 +13,14 @@ import pytest
 import redis
 
 from django_upstash import exceptions
-from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
 from django_upstash.exceptions import NotOverRestError
-from tests.routes.test_lifecycle import in_child
+from django_upstash.settings.conf import make_settings
+from tests.fault_proxy import FaultProxy, TLSProxy
 from tests.servers import Server, start_valkey
-from tests.wire import FaultProxy, TLSProxy
+from tests.wire.test_lifecycle import in_child
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("each_loop")]
 
 Use = Callable[[Any], Awaitable[Any]]
 

@@ -15,9 +15,9 @@ import upstash_redis.errors
 from upstash_redis.utils import GeoSearchResult
 
 from django_upstash import exceptions
-from django_upstash.conf import make_settings
 from django_upstash.connections import Connection
 from django_upstash.operations import command
+from django_upstash.settings.conf import make_settings
 
 SDKError = upstash_redis.errors.UpstashError
 EVERY_BYTE = bytes(range(256))

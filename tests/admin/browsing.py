@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.admin import axe
 from tests.admin.site import PASSWORD, USER
 from tests.servers import Server
@@ -127,11 +127,11 @@ class Visit:
         return self.page
 
 
-def is_well_made(page: Any) -> None:
-    """Check that nothing sticks out, and that axe-core finds no serious violation."""
+def is_well_made(page: Any, part: str = "#content") -> None:
+    """Check that nothing sticks out, and that axe-core finds no serious violation in the part of the page."""
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     try:
-        found = axe.serious_violations(page, "#content")
+        found = axe.serious_violations(page, part)
     except axe.AxeMissing as error:
         missing(str(error))
     assert found == []

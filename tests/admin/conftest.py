@@ -12,11 +12,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from django_upstash.admin.limiters import load
 from django_upstash.connections import connections
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.ratelimit import FixedWindow, RateLimiter, SlidingWindow
-from django_upstash.ratelimit.catalogue import catalogue
+from django_upstash.ratelimit.policy_registry import catalogue
+from django_upstash.ratelimit.report.limiters import load
 from tests.admin.browsing import Visit, running_browser, running_site
 from tests.servers import Server, start_valkey
 

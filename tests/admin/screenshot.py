@@ -10,7 +10,7 @@ from pathlib import Path
 
 import django
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.admin.browsing import ROOT, Visit, running_browser, running_site
 from tests.servers import Server, start_valkey
 
@@ -20,7 +20,7 @@ _FIVE_MINUTES = 300
 
 
 def main() -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django_settings"
     django.setup()
     with (
         start_valkey() as server,

@@ -16,9 +16,9 @@ from django.utils import translation
 
 from django_upstash.breaker import CircuitBreaker, State
 from django_upstash.connections import connections
-from django_upstash.keys import percent_encoded
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.models import CircuitBreakerState
+from django_upstash.operations.keys import percent_encoded
 from tests.admin.conftest import MakeClient
 from tests.servers import Server
 
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/django_upstash/circuitbreakerstate/"
 VIEW, CHANGE_IT = "view_circuitbreakerstate", "change_circuitbreakerstate"
 FORM = {"key": "stripe", "state": "forced_open", "seconds": "3600"}
+AGO = r"(\d+ (s|min) )+ago \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)"
 SCRIPT = "<script>alert(1)</script>"
 actions = pytest.mark.parametrize("action", ["force", "release"])
 
@@ -83,9 +84,11 @@ def test_list__says_how_breakers_stand(operator: Client, breaker: CircuitBreaker
     make("search", route).force_open(7200)
     html = shown(operator, route)
     stripe, search, mail = listed(html)
-    assert re.fullmatch(r"stripe \| open \| 0 \| 1 \| [\d/]+ \d+:\d\d [ap].m. \| in (1 h|59 min.*) \| -", stripe)
-    assert re.fullmatch(r"search \| forced open \| 0 \| 0 \| - \| - \| for (2 h|1 h 59 min)", search)
-    assert mail == "mail | disabled | 0 | 0 | - | - | until released"
+    assert re.fullmatch(
+        rf"stripe \| open \| 1 of 1 ZeroDivisionError \| 1 \| {AGO} \| at least 0 \| in (1 h|59 min.*) \| -", stripe
+    )
+    assert re.fullmatch(r"search \| forced open \| 0 of 5 \| 0 \| - \| - \| - \| for (2 h|1 h 59 min)", search)
+    assert mail == "mail | disabled | 0 of 5 | 0 | - | - | - | until released"
     assert re.findall(r"<strong>(\d)</strong>", html) == ["3", "2", "2"]  # known, refusing, forced
 
 
@@ -107,7 +110,7 @@ def test_pages__lead_through_all(operator: Client, breaker: CircuitBreaker, rout
         valkey.call("SET", f"breaker:breaker{number:02}", "closed 0 0 0 1 432000000 - 0")
     pages = [listed(shown(operator, route, p=page)) for page in ("1", "2", "99")]
     assert [len(page) for page in pages] == [50, 10, 10]
-    assert "/1970 " in pages[0][0]
+    assert "1970-01-06 00:00:00 UTC" in pages[0][0]
 
 
 def test_detail__of_one_that_is_forced(operator: Client, breaker: CircuitBreaker, route: str) -> None:
@@ -116,7 +119,6 @@ def test_detail__of_one_that_is_forced(operator: Client, breaker: CircuitBreaker
     html = shown(operator, route, detail("stripe"))
     assert "forced closed</span> for 10 min" in html
     assert "Release…" in html
-    assert "Release…" not in shown(operator, route, detail("never opened"))
     assert operator.get(f"{PAGE}a_3Cb/change/").status_code == 404  # not as a key has it
 
 
@@ -163,6 +165,7 @@ def test_history__has_who_forced_what(operator: Client, breaker: CircuitBreaker,
 
 
 def test_permissions__gate(log_in: MakeClient, breaker: CircuitBreaker, route: str) -> None:
+    fail(breaker)
     nobody, viewer = log_in("view"), log_in(VIEW)
     assert [nobody.get(url).status_code for url in (PAGE, detail("stripe"))] == [403, 403]
     assert b"Circuit breakers" not in nobody.get("/admin/").content

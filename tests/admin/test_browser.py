@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.ratelimit import RateLimiter
 from tests.admin.browsing import Visit, is_well_made, running_site
 from tests.admin.conftest import MakeVisit

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from django_upstash.ratelimit import RateLimiter
-from django_upstash.ratelimit.catalogue import catalogue
+from django_upstash.ratelimit.policy_registry import catalogue
 from tests.admin.conftest import LIST, WHOLE, Cost, detail_url
 from tests.servers import Server
 

@@ -23,8 +23,8 @@ from django.test.utils import override_settings
 from django.urls import path
 
 from django_upstash import admin as pages
-from django_upstash import conf
 from django_upstash.admin.checks import check_admin
+from django_upstash.admin.settings import admin_settings
 from django_upstash.models import RateLimitCounter
 from django_upstash.ratelimit import RateLimiter
 from tests.admin.conftest import LIST
@@ -121,7 +121,7 @@ def test_check__finds_the_mistake(settings: Any, given: Any, id: str) -> None:
     assert found.hint
     if id < "E308":
         with pytest.raises(ImproperlyConfigured, match="UPSTASH_ADMIN"):
-            conf.admin_settings()
+            admin_settings()
 
 
 def test_check__finds_nothing_wrong_with_what_is_right(settings: Any) -> None:

@@ -10,11 +10,12 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from django_upstash.connections import connections
-from django_upstash.ratelimit import Concurrency, RateLimiter, SlidingWindow, TokenBucket
-from django_upstash.ratelimit.catalogue import catalogue
+from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, SlidingWindow, TokenBucket
+from django_upstash.ratelimit.policy_registry import catalogue
 from tests.admin.conftest import LIST, MakeClient, detail_url
 
 pytestmark = pytest.mark.django_db
+BOTH = ["user:9", "user:1"]
 
 
 def page(client: Client, route: str, **parameters: str) -> str:
@@ -26,6 +27,15 @@ def page(client: Client, route: str, **parameters: str) -> str:
 def listed(html: str) -> list[str]:
     """Return the keys in the table, in their order."""
     return [key.removeprefix("ratelimit:") for key in re.findall(r'name="selected" value="([^"]+)"', html)]
+
+
+def most_denied(html: str) -> list[tuple[str, str, int]]:
+    """Return who was denied most, in which scope, and how often."""
+    _, _, table = html.partition("<h3>Denied most</h3>")
+    pattern = r'<th scope="row">([^<]*)</th><td>([^<]*)</td><td>.*?(\d+)</td>'
+    return [
+        (who, scope, int(count)) for who, scope, count in re.findall(pattern, table.partition("</table>")[0], re.DOTALL)
+    ]
 
 
 def hits(limiter: RateLimiter, **counts: int) -> None:
@@ -191,6 +201,49 @@ def test_statistics__are_drawn_where_they_are_counted(operator: Client, route: s
     assert 'aria-label="Decisions in the last 1 d: 2 allowed, 3 denied."' in page(operator, route, period="86400")
     detail = operator.get(detail_url("ratelimit:default:search:user:1"), {"alias": route}).content.decode()
     assert "In the five minutes from" in detail
+
+
+def test_statistics__count_a_decision_of_two_policies_once(operator: Client, route: str) -> None:
+    limiter = RateLimiter(
+        [SlidingWindow("100/h", scope="hour"), SlidingWindow("2/min", scope="minute")], alias=route, statistics=True
+    )
+    hits(limiter, user1=5)
+    limiter.write_statistics()
+    html = page(operator, route)
+    assert "of 5 decisions" in html
+    assert 'aria-label="Decisions in the last 1 h: 2 allowed, 3 denied."' in html
+    assert most_denied(html) == [("user:1", "minute", 3)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "tile", "label", "denied"),
+    [
+        ({"scope": "search"}, (3, "of 6 decisions"), "Decisions in the last 1 h: 3 allowed, 3 denied.", BOTH),
+        ({"scope": "checkout"}, (0, "of 1 decisions"), "Decisions in the last 1 h: 1 allowed, 0 denied.", []),
+        ({"kind": "window"}, (4, "of 5 decisions"), "Decisions in the last 1 h: 1 allowed, 4 denied.", ["user:2"]),
+        ({"q": "user:1"}, (1, "of these clients"), "Denials in the last 1 h: 1.", ["user:1"]),
+        ({"q": "user:*"}, (7, "of these clients"), "Denials in the last 1 h: 7.", ["user:2", *BOTH]),
+        ({"q": "nobody"}, (0, "of these clients"), "Denials in the last 1 h: 0.", []),
+        ({"state": "at limit", "scope": "search"}, (3, "of these clients"), "Denials in the last 1 h: 3.", BOTH),
+        ({"state": "near limit"}, (0, "of these clients"), "Denials in the last 1 h: 0.", []),
+        ({"tenant": "acme"}, (2, "of 3 decisions"), "Decisions in the last 1 h: 1 allowed, 2 denied.", ["user:9"]),
+    ],
+)
+def test_filters__narrow_the_statistics_too(
+    operator: Client, route: str, filters: dict[str, str], tile: tuple[int, str], label: str, denied: list[str]
+) -> None:
+    RateLimiter(SlidingWindow("3/h", scope="checkout"), alias=route, statistics=True).hit("user:3")
+    hits(RateLimiter(SlidingWindow("2/h", scope="search"), alias=route, statistics=True), user1=3)
+    by_window = RateLimiter(FixedWindow("1/h", scope="export"), alias=route, statistics=True)
+    hits(by_window, user2=5)
+    by_window.write_statistics()
+    acme = RateLimiter(SlidingWindow("1/h", scope="search"), alias=route, tenant="acme", statistics=True)
+    hits(acme, user9=3)
+    acme.write_statistics()
+    html = page(operator, route, **filters)
+    assert (f"<strong>{tile[0]}</strong>" in html, tile[1] in html) == (True, True)
+    assert f'aria-label="{label}"' in html
+    assert [who for who, _scope, _count in most_denied(html)] == denied
 
 
 def test_statistics__are_explained_where_they_are_off(operator: Client, limiter: RateLimiter, route: str) -> None:

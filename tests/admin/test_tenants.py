@@ -12,12 +12,12 @@ from django.test import Client, override_settings
 from django.utils import translation
 
 from django_upstash.connections import connections
-from django_upstash.inspection.tenants import periods
-from django_upstash.keys import percent_encoded
 from django_upstash.models import TenantUsage
+from django_upstash.operations.keys import percent_encoded
 from django_upstash.ratelimit import FixedWindow
 from django_upstash.tenants import Tenant
-from django_upstash.tenants.space import space
+from django_upstash.tenants.report import periods
+from django_upstash.tenants.tenant_keys import space
 from tests.admin.conftest import MakeClient
 from tests.servers import Server
 
@@ -170,6 +170,25 @@ def test_measure__counts_the_tenants_keys_and_no_others(viewer: Client, route: s
         assert f'<th scope="row">{kind}</th><td class="upstash-number">{expected[kind]}</td>' in html
     assert set(counts) == {"config", "limits", "cache:default"}
     assert "≥" not in html
+
+
+def test_tenant_of_whom_nothing_is_stored__is_not_found(viewer: Client, route: str, settings: Any) -> None:
+    used("acme", tokens=1)
+    Tenant("only cached").cache.set("key", "value")
+    assert viewer.get(detail("doesnotexist")).status_code == 404
+    assert "cache:default" in shown(viewer, detail("only cached"))
+    settings.UPSTASH_ADMIN = {**settings.UPSTASH_ADMIN, "SCAN_PAGES": 1}
+    connections[route].redis.mset({f"neighbour:{number}": "" for number in range(4000)})
+    assert "Not all keys were looked at" in shown(viewer, detail("doesnotexist"))  # there may be some
+
+
+def test_measure__counts_one_database_once(viewer: Client, settings: Any, route: str, counting: Any) -> None:
+    cache = settings.CACHES["default"]
+    settings.CACHES = {"default": {**cache, "LOCATION": "native"}, "rest": {**cache, "LOCATION": "rest"}}
+    Tenant("acme").cache.set("key", "x" * 100)
+    html = shown(viewer, detail("acme"), measure="1")
+    assert '<th scope="row">cache:default, cache:rest</th><td class="upstash-number">1</td>' in html
+    assert '<th scope="row">cache:rest</th>' not in html
 
 
 def test_measure__is_bounded(viewer: Client, settings: Any, valkey: Server, route: str, counting: Any) -> None:

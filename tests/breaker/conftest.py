@@ -11,8 +11,8 @@ import pytest
 
 from django_upstash.breaker import CircuitBreaker, CircuitOpen
 from django_upstash.connections import Connection, connections
-from django_upstash.effects import drive
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
+from django_upstash.operations.steps import drive
 from tests.servers import Server
 
 MakeBreaker = Callable[..., CircuitBreaker]
@@ -41,7 +41,7 @@ class Process:
     """
 
     def __init__(self, breaker: CircuitBreaker, *, awaits: bool = False) -> None:
-        from django_upstash.breaker.boards import Board, link
+        from django_upstash.breaker.registry import Board, link
 
         here = link(breaker.options)
         object.__setattr__(here, "board", Board())
@@ -129,10 +129,10 @@ def let_pass(server: Server, seconds: float, *processes: Process) -> None:
 
 
 def earlier(text: str, milliseconds: int) -> str:
-    """Return a record all of whose deadlines come so much earlier."""
+    """Return a record all of whose times are so much earlier."""
     state, until, failures, successes, opens, opened_at, forced, forced_until, *places = text.split()
-    until, forced_until = (
-        str(max(int(time) - milliseconds, 1)) if time != "0" else time for time in (until, forced_until)
+    until, opened_at, forced_until = (
+        str(max(int(time) - milliseconds, 1)) if time != "0" else time for time in (until, opened_at, forced_until)
     )
     moved = [
         f"{token}={max(int(ends) - milliseconds, 1)}" for token, _, ends in (place.partition("=") for place in places)

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from django_upstash.breaker import CircuitBreaker, State
+from django_upstash.dev_server import LocalServer
 from django_upstash.exceptions import ConnectionError, UpstashError
-from django_upstash.local import LocalServer
 from tests.breaker.conftest import Elapse, Failure, Process, Start, fail, succeed
+from tests.fault_proxy import FaultProxy
 from tests.outages import find_back
 from tests.servers import Server
-from tests.wire import FaultProxy
 
 pytestmark = pytest.mark.matrix
 

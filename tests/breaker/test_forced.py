@@ -8,7 +8,7 @@ import pytest
 
 from django_upstash.breaker import CircuitOpen, State
 from django_upstash.breaker.operations import decide, forced
-from django_upstash.breaker.standing import force
+from django_upstash.breaker.status import force
 from django_upstash.connections import Connection
 from tests.breaker.conftest import Elapse, MakeBreaker, Process, Start, fail, succeed
 
@@ -120,7 +120,7 @@ def test_forcing__awaited(make_breaker: MakeBreaker) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e9])
 def test_forcing__for_no_time_is_refused(make_breaker: MakeBreaker, seconds: float) -> None:
-    with pytest.raises(ValueError, match="for seconds above 0, a year at most"):
+    with pytest.raises(ValueError, match="seconds must be between 0 and one year"):
         make_breaker().force_open(seconds)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import pytest
+from django.http import HttpRequest
+from django.test import RequestFactory
+from django.views import View
 
 from django_upstash.breaker import CircuitBreaker, CircuitOpen, State, closed, half_opened, opened, refused
 from django_upstash.exceptions import UpstashError
@@ -49,6 +53,45 @@ def test_decorator__guards_a_coroutine(breaker: CircuitBreaker) -> None:
             await divide(2)
 
     asyncio.run(main())
+
+
+async def afail() -> None:
+    fail()
+
+
+class Fetch:
+    async def __call__(self) -> None:
+        fail()
+
+
+class AsyncView(View):
+    async def get(self, request: HttpRequest) -> None:
+        fail()
+
+
+GUARDED: dict[str, Callable[[CircuitBreaker], Callable[[], Any]]] = {
+    "a lambda of a coroutine": lambda breaker: breaker(lambda: afail()),
+    "an object with async __call__": lambda breaker: breaker(Fetch()),
+    "a partial": lambda breaker: breaker(partial(afail)),
+    "call": lambda breaker: lambda: breaker.call(lambda: afail()),
+    "a view": lambda breaker: partial(breaker(AsyncView.as_view()), RequestFactory().get("/")),
+    "acall of a plain function": lambda breaker: lambda: breaker.acall(fail),
+}
+
+
+@pytest.mark.parametrize("kind", GUARDED)
+def test_awaitable__is_guarded_whatever_returns_it(kind: str, breaker: CircuitBreaker) -> None:
+    call = GUARDED[kind](breaker)
+
+    async def main() -> None:
+        for _ in range(2):
+            with pytest.raises(Failure):
+                await call()
+        with pytest.raises(CircuitOpen):
+            await call()
+
+    asyncio.run(main())
+    assert (breaker.stats.failures, breaker.stats.successes) == (2, 0)
 
 
 def test_decorator__refuses_generators(breaker: CircuitBreaker) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from django_upstash.breaker import CircuitOpen
-from django_upstash.metrics import openmetrics
+from django_upstash.observability.metrics import openmetrics
 from tests.breaker.conftest import Failure, MakeBreaker, fail, succeed
 
 

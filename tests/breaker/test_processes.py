@@ -71,6 +71,7 @@ print(words.decode(), flush=True)
 """
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("probes", [1, 3])
 def test_half_open__exactly_so_many_probes_in_all_processes(
     upstash: dict[str, dict[str, Any]], route: str, probes: int

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from django_upstash.breaker import CircuitBreaker, CircuitOpen
-from django_upstash.effects import drive
+from django_upstash.operations.steps import drive
 from tests.breaker.conftest import NAME, Failure, Process, let_pass
 from tests.servers import Server
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django_upstash.breaker import State
+from django_upstash.breaker.settings import BreakerOptions
 from django_upstash.breaker.windows import LastCalls, LastSeconds
-from django_upstash.breaker_options import BreakerOptions
 from tests.breaker.conftest import Elapse, Start, fail, succeed
 
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from django_upstash.connections import Connection
-from django_upstash.routes.native import NativeRoute
+from django_upstash.wire.native import NativeRoute
 from tests.servers import Server
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from django_redis.cache import RedisCache  # type: ignore[import-untyped]
 
 from django_upstash.cache import UpstashCache
 from django_upstash.connections import connections
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.servers import Server
 
 pytestmark = pytest.mark.matrix
@@ -81,6 +81,7 @@ def test_backend__gathered_gets_are_one_request(configured: None, local_server: 
     assert (local_server.meter()["requests"], local_server.meter()["commands"]) == (1, 100)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(("value", "delta", "total"), [(0, 1, 400), (0.5, 1, 400.5), (2**63 - 200, 1, 2**63 + 200)])
 def test_incr__is_atomic(configured: None, value: float, delta: int, total: float) -> None:
     caches["default"].set("n", value)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from django_upstash.cache.scans import PAGE_SIZE, Swept
+from django_upstash.operations.key_scan import PAGE_SIZE, Swept
 from tests.cache.conftest import OpenCache
 
 pytestmark = pytest.mark.matrix
@@ -104,6 +104,7 @@ def test_touch_many(open_cache: OpenCache, tags: bool) -> None:
     assert cache.get("key1") is None
 
 
+@pytest.mark.default_cases(3)
 def test_touch_many__requests(open_cache: OpenCache) -> None:
     cache = open_cache(OPTIONS={"TAGS": True})
     cache.set_many(dict(pairs(2500)))

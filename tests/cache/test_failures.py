@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.cache.conftest import OpenCache
 from tests.servers import Server, start_valkey
 

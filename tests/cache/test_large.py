@@ -22,6 +22,7 @@ def route(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.default_cases(2)
 def test_large__many_values_beyond_one_request_and_reply(cache: Any) -> None:
     values = {f"k{number}": bytes([number]) * 3 * MEGABYTE for number in range(6)}
     requests = cache.connection.meter.requests

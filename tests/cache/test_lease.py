@@ -73,6 +73,7 @@ print(json.dumps(results))
 """
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("route", "way", "failures"),
     [("native", "threads", 0), ("native", "tasks", 2), ("rest", "threads", 2), ("rest", "tasks", 0)],

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
 
-from django_upstash.cache.near import LocalStats, NearTier, tiers
-from django_upstash.cache_options import LocalOptions
-from django_upstash.local import LocalServer
+from django_upstash.cache.near_cache import LocalStats, NearTier, tiers
+from django_upstash.cache.settings import NearCacheOptions
+from django_upstash.dev_server import LocalServer
 from django_upstash.operations import Operation
 from tests.cache.conftest import OpenCache
+from tests.forking import exit_status_in_fork
 from tests.servers import Server
 
 pytestmark = pytest.mark.matrix
 
-LONG = {"LOCAL": {"TTL": 3600}}
+LONG = {"NEAR_CACHE": {"TTL": 3600}}
 
 
 @pytest.fixture(params=["native", "rest"])
@@ -138,9 +139,9 @@ def test_own_invalidation_of_tags(open_cache: OpenCache) -> None:
 
 
 def test_others_write__is_seen_after_the_time(open_cache: OpenCache, bystander: redis.Redis) -> None:
-    cache = open_cache(KEY_PREFIX="shop", OPTIONS={"LOCAL": {"TTL": 1000}})
+    cache = open_cache(KEY_PREFIX="shop", OPTIONS={"NEAR_CACHE": {"TTL": 1000}})
     clock = Clock()
-    tiers.of(cache.connection, "shop", LocalOptions(ttl=1000))._clock = clock
+    tiers.of(cache.connection, "shop", NearCacheOptions(ttl=1000))._clock = clock
     cache.set("k", 1, None)
     assert cache.get("k") == 1
     bystander.set("shop:1:k", 2)
@@ -153,7 +154,7 @@ def test_others_write__is_seen_after_the_time(open_cache: OpenCache, bystander: 
 @pytest.mark.parametrize("give", ["set", "set_many", "expire", "get_or_set"])
 def test_hit__lasts_no_longer_than_the_key(open_cache: OpenCache, give: str) -> None:
     cache = open_cache(KEY_PREFIX="shop", OPTIONS=LONG)
-    tier = tiers.of(cache.connection, "shop", LocalOptions(ttl=3600))
+    tier = tiers.of(cache.connection, "shop", NearCacheOptions(ttl=3600))
     clock = Clock()
     tier._clock = clock
     if give == "set":
@@ -181,7 +182,7 @@ def test_miss__is_remembered_where_asked_for(open_cache: OpenCache, bystander: r
     assert forgetful.get("k") is None
     bystander.set("shop:1:k", 1)
     assert forgetful.get("k") == 1
-    cache = open_cache(KEY_PREFIX="blog", OPTIONS={"LOCAL": {"MISSES": True}})
+    cache = open_cache(KEY_PREFIX="blog", OPTIONS={"NEAR_CACHE": {"MISSES": True}})
     assert cache.get("k", "default") == "default"
     asked = requests(cache)
     assert (cache.get("k"), cache.get_many(["k"])) == (None, {})
@@ -191,7 +192,7 @@ def test_miss__is_remembered_where_asked_for(open_cache: OpenCache, bystander: r
 
 
 def test_tier__is_bounded_and_forgets_what_was_used_longest_ago(open_cache: OpenCache) -> None:
-    cache = open_cache(KEY_PREFIX="shop", OPTIONS={"LOCAL": {"MAX_ENTRIES": 2, "TTL": 3600}})
+    cache = open_cache(KEY_PREFIX="shop", OPTIONS={"NEAR_CACHE": {"MAX_ENTRIES": 2, "TTL": 3600}})
     cache.set_many({"a": 1, "b": 2, "c": 3})
     for key in ("a", "b", "a", "c"):
         cache.get(key)
@@ -303,28 +304,26 @@ def test_loops__share_the_tier(make_cache: OpenCache, route: str) -> None:
     assert requests(cache) == asked
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_fork__while_another_thread_holds_the_lock() -> None:
-    tier = NearTier(LocalOptions(ttl=3600))
+def test_fork__while_another_thread_holds_the_lock(fork: Callable[[], int]) -> None:
     connection: Any = type("Connection", (), {})()
-    tiers._found[connection] = {"": tier}
+    tier = tiers.of(connection, "", NearCacheOptions(ttl=3600))
     tier.keep("k", b"v", tier.stamp("k"))
+
+    def check() -> bool:
+        tier.keep("k", b"w", tier.stamp("k"))
+        return bool(tier.find("k") == b"w")
+
     with tier._lock:
-        child = os.fork()
-        if child == 0:
-            held = tier._lock.locked()
-            tier.keep("k", b"w", tier.stamp("k"))
-            os._exit(0 if tier.find("k") == b"w" and not held else 1)
-    assert os.waitpid(child, 0)[1] == 0
+        assert exit_status_in_fork(check, fork) == 0
 
 
 def test_tiers__that_no_cache_object_uses_are_bounded(cache: Any) -> None:
     def of(prefix: str) -> NearTier:
-        return tiers.of(cache.connection, prefix, LocalOptions(ttl=3600))
+        return tiers.of(cache.connection, prefix, NearCacheOptions(ttl=3600))
 
     used = of("used")
     for number in range(3000):
         of(f"tenant {number}")
-    assert len(tiers._found[cache.connection]) < 1100
+    assert tiers.count(cache.connection) < 1100
     assert of("used") is used

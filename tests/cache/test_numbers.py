@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from django_upstash import metrics, numbers
 from django_upstash.connections import connections
+from django_upstash.observability import metrics, numbers
 from django_upstash.operations import command
 from tests.management.calls import health
 
@@ -89,6 +89,23 @@ def test_stats__all_processes(cache: Any, route: str) -> None:
     assert after.commands - before.commands == 4  # with the one that removes what is old
     assert connection.run(command("HEXISTS", numbers.SHARED_KEY, "old")) == 0
     assert 0 < connection.run(command("TTL", numbers.SHARED_KEY)) <= numbers.KEPT
+
+
+DAMAGED = ["", "{", "[]", "null", "{}", '{"at": 1}', '{"at": null, "counts": []}', "[" * 100_000, "\ud800"]
+SHAPES: list[dict[str, Any]] = [{"hits": None}, {"hits": -1}, {"hits": True}, {"latencies": [1]}, {"latencies": 1}]
+SHAPES += [{"age": float("nan")}, {"seconds": float("inf")}, {"errors": "1"}, {"requests": 10**30}]
+
+
+def test_stats__of_others_that_are_damaged_are_removed(cache: Any, route: str) -> None:
+    cache.get("a")
+    connection = connections[route]
+    reading = connection.meter.read()
+    forged = [json.dumps({"at": time.time(), "counts": reading._replace(**shape)}) for shape in SHAPES]
+    for number, text in enumerate([*DAMAGED, *forged]):
+        stored = text.encode("utf-8", "replace").decode()
+        connection.run(command("HSET", numbers.SHARED_KEY, f"other {number}", stored))
+    assert cache.stats(all_processes=True).processes == 1
+    assert connection.run(command("HLEN", numbers.SHARED_KEY)) == 1
 
 
 def test_month__at_the_prices_of_pay_as_you_go() -> None:

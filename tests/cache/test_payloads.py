@@ -130,9 +130,12 @@ def test_long_key__that_cannot_be_sent(short: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"MAX_VALUE_SIZE": "1 MB"}, r'OPTIONS\["MAX_VALUE_SIZE"\] must be a whole number, 1 or more, not str\. Write'),
-        ({"ON_FAILURE": "ignore"}, r'OPTIONS\["ON_FAILURE"\] is none of "raise", "default", "local"\. Write'),
-        ({"LOCAL": {"TTL": -1}}, r'OPTIONS\["LOCAL"\]\["TTL"\] must be a positive number of seconds, at most an hour'),
+        ({"MAX_VALUE_SIZE": "1 MB"}, r'OPTIONS\["MAX_VALUE_SIZE"\] must be a whole number, 1 or more\. Write'),
+        ({"ON_FAILURE": "ignore"}, r'OPTIONS\["ON_FAILURE"\] must be "raise", "default" or "memory"\. Write'),
+        (
+            {"NEAR_CACHE": {"TTL": -1}},
+            r'OPTIONS\["NEAR_CACHE"\]\["TTL"\] must be a positive number of seconds, at most an hour',
+        ),
         ({"COMPRESS_FROM": 10}, r'OPTIONS\["COMPRESS_FROM"\] needs a COMPRESSOR\. Name one'),
     ],
 )
@@ -140,3 +143,11 @@ def test_mistake__is_named_at_first_use(make_cache: OpenCache, options: dict[str
     cache = make_cache("native", OPTIONS=options)
     with pytest.raises(ImproperlyConfigured, match=sentence):
         cache.get("k")
+
+
+@pytest.mark.parametrize(("old", "new"), [({"LOCAL": {"TTL": 1}}, {"NEAR_CACHE": {"TTL": 1}})])
+@pytest.mark.parametrize("policy", ["local", "memory"])
+def test_options__old_names_mean_the_present_ones(old: Any, new: Any, policy: str) -> None:
+    from django_upstash.cache import settings as cache_options
+
+    assert cache_options.read({**old, "ON_FAILURE": policy}) == cache_options.read({**new, "ON_FAILURE": "memory"})

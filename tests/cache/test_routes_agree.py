@@ -65,6 +65,7 @@ def test_value__alone(two_caches: tuple[Any, Any], key: str, value: Any) -> None
     assert (found, type(found)) == (value, type(value))
 
 
+@pytest.mark.default_cases(1)
 @thoroughly
 @given(data=st.dictionaries(keys, values, max_size=8), timeout=st.sampled_from([None, 100]))
 def test_value__among_many(two_caches: tuple[Any, Any], data: dict[str, Any], timeout: int | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from django_upstash.cache.flights import LEAD, Party, flights
+from django_upstash.cache.single_flight import LEAD, Party, flights
 from tests.cache.conftest import OpenCache
 
 pytestmark = pytest.mark.matrix
@@ -268,9 +268,10 @@ def _compute_in_child(shop: Any) -> None:
 
 def test_lead__given_to_one_who_has_left_goes_to_the_next() -> None:
     with flights.visit("name") as flight:
-        assert flights.join(flight, 0, Party()) is LEAD
+        leader = Party()
+        assert flights.join(flight, 0, leader) is LEAD
         leaving, staying = (flights.join(flight, 0, Party()) for _ in range(2))
-        flights.pass_on(flight)
+        flights.pass_on(flight, leader)
         assert leaving.future.result(HANGING) is LEAD
         assert not staying.future.done()
         flights.leave(flight, leaving)

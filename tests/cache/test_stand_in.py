@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import redis
 
-from django_upstash.cache.outages import outages
-from django_upstash.cache.stand_in import StandIn, glob
+from django_upstash.cache.failover_state import outages
+from django_upstash.cache.memory_store import StandIn
 from django_upstash.exceptions import ServerAwayError
+from django_upstash.operations.key_scan import glob
 from tests.cache.conftest import OpenCache
 from tests.servers import Server
 
 pytestmark = pytest.mark.matrix
 
-OPTIONS = {"ON_FAILURE": "local", "TAGS": True}
+OPTIONS = {"ON_FAILURE": "memory", "TAGS": True}
 KEYS = ("a", "b", "c")
 VALUES = (0, 7, -5, 1.5, "text", None, ["list"], 2**62, 2**70)
 TIMEOUTS = (None, 1000, 0, -1)
@@ -87,6 +88,7 @@ def outcome(call: Call, cache: Any) -> Any:
         return type(error), str(error)
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("seed", range(4))
 def test_stand_in__says_what_the_server_says(on_server: Any, on_its_own: Any, seed: int) -> None:
     chance = random.Random(seed)
@@ -94,7 +96,7 @@ def test_stand_in__says_what_the_server_says(on_server: Any, on_its_own: Any, se
         call = a_call(chance)
         found = outcome(call, on_server), outcome(call, on_its_own)
         assert found[0] == found[1], (number, seed)
-    assert on_its_own.backend_in_use == "local"
+    assert on_its_own.backend_in_use == "memory"
 
 
 def test_stand_in__answers_nothing_it_does_not_know() -> None:
@@ -109,6 +111,15 @@ def test_stand_in__is_bounded_and_forgets_what_was_used_longest_ago() -> None:
         held.execute([("SET", f"k{number}", b"v"), ("GET", "k0")])
     assert held.execute([("MGET", "k0", "k2", "k3", "k4")]) == [[b"v", None, b"v", b"v"]]
     assert len(held) == 3
+
+
+@pytest.mark.parametrize("step", [86_400, -86_400])
+def test_stand_in__goes_by_a_clock_that_nobody_sets(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    held, wall = StandIn(), time.time
+    held.execute([("SET", "k", b"v", "PX", 60_000), ("SET", "moved", b"v"), ("PEXPIRE", "moved", 60_000)])
+    monkeypatch.setattr(time, "time", lambda: wall() + step)
+    left = held.execute([("PTTL", "k"), ("PTTL", "moved")])
+    assert all(isinstance(one, int) and 0 < one <= 60_000 for one in left)
 
 
 PATTERNS = (

@@ -12,7 +12,7 @@ import pytest
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash.cache.flights import flights
+from django_upstash.cache.single_flight import flights
 from django_upstash.exceptions import DataError
 from tests.cache.conftest import OpenCache
 from tests.cache.test_budget import Counting, counting

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from django_upstash.cache import many, operations, tags
-from django_upstash.cache.flights import Party
-from django_upstash.cache.stampede import GetOrSet, Protection
-from django_upstash.effects import Call, Run
+from django_upstash.cache.protection import Protection
+from django_upstash.cache.single_flight import Party
+from django_upstash.cache.stampede import GetOrSet
 from django_upstash.operations import Operation
+from django_upstash.operations.steps import Call, Run
 from tests.cache.conftest import OpenCache
 from tests.servers import Server
 
@@ -172,6 +173,7 @@ class Tagged(RuleBasedStateMachine):
             assert all(self.moments[number] > before[tag] for tag in carried)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("route", ["native", "rest"])
 def test_tags__never_read_what_was_invalidated_before(route: str, make_cache: OpenCache, valkey: Server) -> None:
     cache = make_cache(route, KEY_PREFIX="shop", OPTIONS={"TAGS": True})

@@ -12,8 +12,8 @@ import pytest
 from django.test import Client
 
 from django_upstash.connections import connections
+from django_upstash.dev_server import LocalServer
 from django_upstash.idempotency import IdempotencyStore
-from django_upstash.local import LocalServer
 from tests.idempotency.site import executed
 from tests.servers import Server
 

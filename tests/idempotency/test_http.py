@@ -61,6 +61,7 @@ def send(port: int, path: str, body: object, **headers: str) -> Answer:
         connection.close()
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("path", ["/plain/", "/orders/", "/api/orders/"])
 def test_crowd__executes_once(port: int, path: str) -> None:
     barrier = threading.Barrier(CLIENTS)

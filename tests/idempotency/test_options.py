@@ -13,10 +13,10 @@ import pytest
 from django.core import checks as django_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import checks
-from django_upstash.conf import idempotency_settings
-from django_upstash.environment import idempotency_from_env
 from django_upstash.idempotency.checks import check_idempotency
+from django_upstash.idempotency.settings import idempotency_settings
+from django_upstash.settings import checks
+from django_upstash.settings.environment import idempotency_from_env
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = os.urandom(32)
@@ -62,7 +62,7 @@ def test_check_idempotency__is_registered(settings: Any) -> None:
 
 
 def test_ids__each_has_a_case_and_one_row_in_the_docs() -> None:
-    sources = [ROOT / "django_upstash" / name for name in ("idempotency_options.py", "idempotency/checks.py")]
+    sources = [ROOT / "django_upstash" / name for name in ("idempotency/settings.py", "idempotency/checks.py")]
     written = {found for source in sources for found in re.findall(r'"([EW]\d{3})"', source.read_text("utf-8"))}
     page = (ROOT / "docs" / "idempotency.md").read_text("utf-8")
     assert {case[0] for case in CASES} | {"E429"} == written

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
-from django.test import AsyncClient
 
 from django_upstash.connections import connections
 from django_upstash.idempotency import IdempotencyStore, State
+from tests.fault_proxy import FaultProxy
 from tests.idempotency import site as pages
-from tests.idempotency.conftest import MIDDLEWARE, post, problem
+from tests.idempotency.conftest import post, problem
 from tests.idempotency.site import executed
 from tests.servers import Server, start_valkey
-from tests.wire import FaultProxy
 
 pytestmark = pytest.mark.matrix
 
@@ -114,62 +110,6 @@ def test_late_finisher__does_not_overwrite(
     assert "could not be completed: The reservation of this idempotency key has expired" in caplog.text
     assert post("/orders/").content == inner[0] != late
     assert len(executed) == 2
-
-
-def test_client_that_goes_away__gives_the_key_back(site: Configure, settings: Any) -> None:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
-
-    async def leave(path: str) -> int:
-        client = AsyncClient()
-        sent: dict[str, Any] = {
-            "data": b"{}",
-            "content_type": "application/json",
-            "headers": {"Idempotency-Key": '"k"'},
-        }
-        request = asyncio.ensure_future(client.post(f"/hanging{path}", **sent))
-        while f"/hanging{path}" not in executed:
-            await asyncio.sleep(0.01)
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        pages.hangs.clear()
-        reply = await client.post(f"/hanging{path}", **sent)
-        pages.hangs.append(True)
-        return int(reply.status_code)
-
-    for path in ("/decorated/", "/plain/"):
-        assert asyncio.run(leave(path)) == 201
-
-
-def test_client_that_goes_away__leaves_the_key_to_a_view_in_a_thread(
-    behind_middleware: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = threading.Event()
-
-    def execute(request: Any) -> HttpResponse:
-        executed.append(request.path)
-        ended.wait(10)
-        return HttpResponse(status=201)
-
-    monkeypatch.setattr(pages, "execute", execute)
-
-    async def leave() -> Any:
-        client = AsyncClient()
-        sent: dict[str, Any] = {"data": b"{}", "content_type": "application/json"}
-        headers = {"Idempotency-Key": '"k"'}
-        request = asyncio.ensure_future(client.post("/plain/", **sent, headers=headers))
-        while not executed:
-            await asyncio.sleep(0.01)
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        try:
-            return await AsyncClient().post("/plain/", **sent, headers=headers)
-        finally:
-            ended.set()
-
-    assert problem(asyncio.run(leave())) == (409, "idempotency_key_in_progress")
-    assert len(executed) == 1
 
 
 def test_lost_replies__are_no_strangers(site: Configure, valkey: Server, settings: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from django_upstash.connections import connections
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.locks.conftest import MakeLock
 from tests.servers import Server, ServerMissing, start_redis
 

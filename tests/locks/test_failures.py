@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from django_upstash.connections import connections
-from django_upstash.exceptions import ConnectionError, LockLost, TimeoutError
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
+from django_upstash.exceptions import ConnectionError, LockLost, OutOfMemoryError, TimeoutError
 from django_upstash.locks import Lock, operations
-from tests.locks.conftest import Awaited
+from tests.fault_proxy import FaultProxy
+from tests.locks.conftest import Awaited, MakeLock
 from tests.servers import Server
-from tests.wire import FaultProxy
 
 Make = Callable[..., Any]
 
@@ -86,6 +86,7 @@ def test_fencing__grows_over_lost_answers(make: Make, proxy: FaultProxy) -> None
     assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.default_cases(2)
 def test_acquire__waits_on_after_a_lost_answer(make: Make, proxy: FaultProxy) -> None:
     other = Lock("job", 0.5, alias="direct")
     other.acquire()
@@ -174,6 +175,7 @@ def test_block__whose_lock_was_not_certain_is_failed(make: Make, proxy: FaultPro
     assert isinstance(caught.value.__cause__, ConnectionError | TimeoutError)
 
 
+@pytest.mark.default_cases(1)
 def test_renewal__survives_a_broken_connection(proxy: FaultProxy) -> None:
     with Lock("job", 3.0, renew=True) as lock:
         proxy.refuse()
@@ -239,3 +241,20 @@ def test_extend__two_at_a_time_leave_the_shorter_lease_for_certain(proxy: FaultP
     assert 5 < lock.remaining <= 10
     lock.extend(60)
     assert lock.remaining > 10
+
+
+def test_extend__of_a_full_server(make_lock: MakeLock, valkey: Server) -> None:
+    lock = make_lock("job", 30)
+    lock.acquire()
+    valkey.call("CONFIG", "SET", "maxmemory", "1")
+    try:
+        with pytest.raises(OutOfMemoryError):
+            make_lock("other").acquire()
+        lock.extend(600)
+        assert lock.remaining > 500
+        assert int(valkey.call("PTTL", "lock:job")) > 500_000
+        valkey.call("DEL", "lock:job")
+        with pytest.raises(LockLost):
+            lock.extend()
+    finally:
+        valkey.call("CONFIG", "SET", "maxmemory", "0")

@@ -13,7 +13,7 @@ import redis
 
 from django_upstash.exceptions import DataError, LockLost, LockNotAcquired
 from django_upstash.locks import Lock
-from django_upstash.locks.lock import pauses
+from django_upstash.locks.acquisition import pauses
 from tests.locks.conftest import MakeLock
 from tests.servers import Server
 
@@ -93,6 +93,7 @@ def test_wait__takes_the_lock_when_it_is_released(make_lock: MakeLock, route: st
     timer.join()
 
 
+@pytest.mark.default_cases(2)
 def test_wait__takes_the_lock_when_its_lease_ends(make_lock: MakeLock) -> None:
     gone = make_lock("job", 0.5, wait=None)  # an answer may take longer than the lease
     assert gone.acquire()

@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_upstash.local import LocalServer
-from tests.inspection.impostors import http, impostor
+from django_upstash.dev_server import LocalServer
+from tests.diagnostics.impostors import http, impostor
+from tests.fault_proxy import FaultProxy, TLSProxy
 from tests.management.calls import failing_health, health
 from tests.servers import Server, start_valkey
-from tests.wire import FaultProxy, TLSProxy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRETS = ("tokenSECRET", "passwordSECRET", "userSECRET")
@@ -141,7 +141,7 @@ def test_overview__shows_mistakes_in_the_settings_by_their_id(two: Upstash) -> N
 
 def test_overview__embedded_server_outside_development(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.UPSTASH = {"default": {"URL": "embedded://"}}
-    monkeypatch.setattr("django_upstash.conf.embedded_allowed", lambda: False)
+    monkeypatch.setattr("django_upstash.settings.conf.embedded_allowed", lambda: False)
     code, _, said = failing_health()
     assert code == 2
     assert "[django_upstash.E027]" in said
@@ -188,7 +188,8 @@ def test_json__is_one_object(two: Upstash) -> None:
     native, rest = document["connections"]
     assert (native["alias"], native["route"], native["status"]) == ("native", "native", "ok")
     assert native["url"].startswith("unix://")
-    assert (rest["requests"], rest["server"]["software"]) == (9, "Upstash")
+    assert rest["requests"] in (13, 14)  # one more where the server has not seen the script
+    assert rest["server"]["software"] == "Upstash"
     assert set(rest["checks"][0]) == {"name", "status", "latency_ms", "message", "next_step", "id"}
     assert rest["checks"][0]["latency_ms"] > 0
 
@@ -305,6 +306,7 @@ def _guarded(server: Server) -> Iterator[int]:
 PORTS = (_refused, _silent, _with_tls, _repeating, _web, _refusing_rest, _guarded)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("scheme", ["redis://", "rediss://", "http://", "https://"])
 @pytest.mark.parametrize("port", PORTS)
 def test_secrets__appear_nowhere(port: Any, scheme: str, valkey: Server, settings: Any, caplog: Any) -> None:

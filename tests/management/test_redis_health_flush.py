@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 from django.core.cache import caches
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.ratelimit import FixedWindow, RateLimiter
 from tests.management.calls import failing_health, health
 from tests.servers import Server

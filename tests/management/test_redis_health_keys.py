@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests.fault_proxy import FaultProxy
 from tests.management.calls import failing_health, health
 from tests.servers import Server
-from tests.wire import FaultProxy
 
 Upstash: TypeAlias = dict[str, dict[str, Any]]
 
@@ -45,7 +45,7 @@ def test_keys__shows_a_line_per_prefix(filled: Upstash, alias: str) -> None:
 
 def test_keys__marks_estimates_and_says_how_to_continue(filled: Upstash) -> None:
     lines = health("keys", "native", limit=1000, sample=10).splitlines()
-    assert re.fullmatch(r"  :1: +string +~1,[45]\d\d +~\d+ K +~100% +-", lines[2])
+    assert re.fullmatch(r"  :1: +string +~1,[45]\d\d +~\d+ K( to \d+ K)? +~100% +-", lines[2])
     match = re.fullmatch(r"Continue with: python manage\.py redis_health (keys native .*--cursor \d+)", lines[-1])
     assert match is not None
     rest = health(*match[1].split())
@@ -83,6 +83,61 @@ def test_keys__json(filled: Upstash) -> None:
     group = document["groups"][0]
     assert (group["prefix"], group["keys"], group["estimate"]["keys"]) == (":1:", 1500, 1500)
     assert 0 < group["measured"] < 100
+
+
+@pytest.fixture
+def lopsided(two: Upstash, valkey: Server) -> Upstash:
+    """Two hundred keys of one prefix, one of them as large as all others of the database together."""
+    for number in range(1500):
+        valkey.call("SET", f"session:{number}", "x" * 100)
+    for number in range(200):
+        valkey.call("SET", f"example:1:{number}", "x" * (400_000 if number == 177 else 60))
+    return two
+
+
+@pytest.mark.parametrize("alias", ["native", "rest"])
+@pytest.mark.parametrize("options", [["--largest"], ["--sort", "bytes"], ["--largest", "3"]])
+def test_keys__finds_the_largest(lopsided: Upstash, valkey: Server, alias: str, options: list[str]) -> None:
+    with valkey.counting() as counted:
+        lines = health("keys", alias, *options).splitlines()
+    assert counted.by_command["memory|usage"] == 1700
+    (line,) = (line for line in lines if line.startswith("  example: "))
+    assert re.match(r"  example: +string +200 +4\d\d K +", line)
+    assert any(re.search(r"example:1:177(, | +)\d{3} K", line) for line in lines)
+    assert not any("not measured" in line for line in lines)
+    if "--sort" in options:
+        assert lines[2] == line
+
+
+def test_keys__gives_a_range_where_it_did_not_look_at_all(lopsided: Upstash, valkey: Server) -> None:
+    valkey.call("DEL", "session:0")
+    said = health("keys", "native", "--match", "example:*", sample=199)
+    assert re.search(r"Largest of 199 keys measured: example:1:\d+, \d+ (B|K)", said)
+    assert "a larger one may be among the others: --largest looks for it" in said
+    valkey.call("SET", "mixed:1", "x" * 100)
+    valkey.call("SET", "mixed:2", "x" * 50_000)
+    valkey.call("SET", "mixed:3", "x" * 50_000)
+    (line,) = (line for line in health("keys", "native", match="mixed:*", sample=2).splitlines() if "mixed" in line[:9])
+    assert re.match(r"  mixed: +string +3 +~\d+ K( to \d+ K)? ", line)
+
+
+def test_keys__weighs_a_bounded_number(two: Upstash, valkey: Server) -> None:
+    valkey.call("MSET", *(part for number in range(4000) for part in (f"k:{number}", "x")))
+    with valkey.counting() as counted:
+        said = health("keys", "native", "--largest", sample=10)
+    assert counted.by_command["memory|usage"] == 2010
+    assert re.search(r"\d,\d\d\d keys were not measured, and may be larger\.", said)
+    _, message, _ = failing_health("keys", "native", "--largest", "0")
+    assert "--largest must be from 1 to 2,000 keys" in message
+
+
+@pytest.mark.parametrize("alias", ["native", "rest"])
+def test_keys__names_the_largest_in_json(lopsided: Upstash, alias: str) -> None:
+    document = json.loads(health("keys", alias, "--json", "--largest", "2", "--sort", "bytes"))
+    group, largest = document["groups"][0], document["largest"]
+    assert (document["measured"], largest[0]["name"], len(largest)) == (1700, "example:1:177", 2)
+    assert (group["prefix"], group["largest"], group["sized"]) == ("example:", largest[0], 200)
+    assert 400_000 < group["bytes_at_least"] == group["bytes_at_most"] < 500_000
 
 
 def test_keys__never_sends_keys(filled: Upstash, valkey: Server) -> None:

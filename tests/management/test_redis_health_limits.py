@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, SlidingWindow, TokenBucket
+from django_upstash.ratelimit.policy_registry import catalogue
 from tests.management.calls import failing_health, health
 from tests.servers import Server
 
@@ -70,13 +71,14 @@ def test_limits__finds_a_digest_by_exact_search_and_does_not_show_it_plain(alias
 
 @aliases
 @pytest.mark.usefixtures("filled")
-def test_limits__resets_after_a_preview(alias: str, valkey: Server) -> None:
+def test_limits__resets_after_a_preview(alias: str, valkey: Server, settings: Any) -> None:
+    settings.DEBUG = True
     keys = set(valkey.call("KEYS", "*"))
     said = health("limits", alias, "--reset", identity="user:1", scope="login")
-    assert "Nothing was removed: add --confirm" in said
+    assert "Nothing was removed: add --yes" in said
     assert set(valkey.call("KEYS", "*")) == keys
 
-    assert health("limits", alias, "--reset", "--confirm", identity="user:1", scope="login").startswith(
+    assert health("limits", alias, "--reset", "--yes", identity="user:1", scope="login").startswith(
         "Removed 2 counters"
     )
     assert keys - set(valkey.call("KEYS", "*")) == {b"ratelimit:shop:login:user:1", b"ratelimit:default:login:user:1"}
@@ -99,7 +101,9 @@ def test_limits__a_pattern_is_no_identity() -> None:
     ("arguments", "sentence"),
     [
         (["--reset"], "--reset needs --identity"),
-        (["--confirm", "--scope", "login"], "--confirm goes with --reset"),
+        (["--yes", "--scope", "login"], "--yes goes with --reset"),
+        (["--reset", "--force", "--scope", "login"], "--force goes with --yes"),
+        (["--reset", "--confirm", "--scope", "login"], "--confirm is called --yes"),
         (["--limit", "0"], "--limit must be from 1"),
     ],
 )
@@ -107,3 +111,55 @@ def test_limits__a_pattern_is_no_identity() -> None:
 def test_limits__says_what_makes_no_sense(arguments: list[str], sentence: str) -> None:
     _, message, _ = failing_health("limits", "native", *arguments)
     assert sentence in message
+
+
+@aliases
+@pytest.mark.usefixtures("filled")
+def test_limits__are_reset_by_force_where_debug_is_off(alias: str, valkey: Server) -> None:
+    keys = valkey.call("DBSIZE")
+    code, message, _ = failing_health("limits", alias, "--reset", "--yes", identity="user:1")
+    assert (code, "add --force" in message, valkey.call("DBSIZE")) == (2, True, keys)
+    assert health("limits", alias, "--reset", "--yes", "--force", identity="user:1").startswith("Removed 5 counters")
+
+
+@aliases
+def test_limits__say_what_is_left_by_policy(alias: str, upstash: Upstash, settings: Any, valkey: Server) -> None:
+    settings.UPSTASH_RATELIMIT = {"TIMEOUT": 20}
+    limiter = RateLimiter(
+        [
+            SlidingWindow("60/h", scope="hour"),
+            FixedWindow("2/min", scope="minute"),
+            TokenBucket("9/h", scope="burst"),
+            Concurrency(2, scope="at once"),
+        ],
+        alias="native",
+    )
+    limiter.hit("user:7")
+    limiter.set_limit("burst", 5)
+    valkey.call("COPY", "ratelimit:default:hour:user:7", "ratelimit:default:elsewhere:user:7")
+    said = health("limits", alias, identity="user:7")
+    rows = {row[1]: row[3:7] for line in said.splitlines()[2:] if len(row := re.split(r"  +", line.strip())) > 5}
+    assert rows == {
+        "hour": ["1 used, sliding", "60 in 1 h", "59", "below"],
+        "minute": ["1 used in the window", "2 in 1 min", "1", "below"],
+        "burst": ["1 token used", "5 in 1 h", "4", "below"],
+        "at once": ["1 place held", "2 at once", "1", "below"],
+        "elsewhere": ["1 used, sliding", "unknown", "-", "limit unknown"],
+    }
+    assert 'UPSTASH_ADMIN["LIMITERS"]' in said
+    limiter.hit("user:7")
+    (state,) = json.loads(health("limits", alias, "--json", identity="user:7", scope="minute"))["states"]
+    assert (state["limit"], state["used"], state["remaining"], state["at_limit"]) == (2, 2, 0, True)
+    assert (state["standing"], 0 < state["reset_after"] <= 60) == ("at limit", True)
+
+
+@aliases
+def test_limits__of_rates_and_named_limiters_are_known(
+    alias: str, upstash: Upstash, settings: Any, valkey: Server
+) -> None:
+    settings.UPSTASH_RATELIMIT = {"TIMEOUT": 20}
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"uploads": "7/day"}}
+    RateLimiter(SlidingWindow("7/day", scope="uploads"), alias="native").hit("user:1")
+    catalogue.clear()
+    (state,) = json.loads(health("limits", alias, "--json", identity="user:1"))["states"]
+    assert (state["limit"], state["used"], state["remaining"], state["window"]) == (7, 1, 6, 86400)

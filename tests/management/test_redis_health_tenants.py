@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.ratelimit import FixedWindow
 from django_upstash.tenants import Tenant
 from tests.management.calls import failing_health, health

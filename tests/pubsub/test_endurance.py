@@ -12,13 +12,13 @@ import pytest
 from django.conf import settings as django_settings
 
 from django_upstash.connections import connections
+from django_upstash.dev_server import LocalServer
 from django_upstash.exceptions import AuthenticationError
-from django_upstash.local import LocalServer
 from django_upstash.pubsub import Gap, Message, Subscriber, publish, publish_many, subscribe
 from django_upstash.pubsub.buffer import Buffer
+from tests.fault_proxy import FaultProxy
 from tests.pubsub.conftest import Awaited, Open, atexts, publish_until_received, texts
 from tests.servers import Server, start_valkey
-from tests.wire import FaultProxy
 
 MANY = 10_000
 
@@ -61,12 +61,12 @@ def test_many_messages__to_a_task_in_the_publishers_loop(alias: str) -> None:
 
 def test_slow_subscriber__keeps_the_latest_and_knows_how_many_are_missing(opened: Open, alias: str) -> None:
     gaps: list[Gap] = []
-    subscriber = opened("news", "end", buffer=100, on_gap=gaps.append)
+    subscriber = opened("news", buffer=100, on_gap=gaps.append)
     publish_many([("news", str(number)) for number in range(MANY)], alias=alias)
-    publish("end", "last", alias=alias)
+    publish("news", "last", alias=alias)
     settle(subscriber)
     found = []
-    while (message := subscriber.get(timeout=10)) != Message("end", b"last"):
+    while (message := subscriber.get(timeout=10)) != Message("news", b"last"):
         assert message is not None
         found.append(int(message.text))
 
@@ -77,7 +77,7 @@ def test_slow_subscriber__keeps_the_latest_and_knows_how_many_are_missing(opened
 
 
 def settle(subscriber: Any) -> None:
-    """Return when everything has been received, the message on the channel ``end`` last."""
+    """Return when everything has been received, the message ``last`` at the end."""
     if isinstance(subscriber, Awaited):  # receives while its loop runs
         subscriber.runner.run(all_received(subscriber._buffer))
     else:
@@ -85,17 +85,17 @@ def settle(subscriber: Any) -> None:
 
 
 async def all_received(buffer: Buffer) -> None:
-    while not buffer._items or buffer._items[-1] != Message("end", b"last"):
+    while not buffer._items or buffer._items[-1] != Message("news", b"last"):
         await asyncio.sleep(0.01)
 
 
 def test_slow_subscriber__is_bounded_in_bytes(opened: Open, alias: str) -> None:
-    subscriber = opened("news", "end", buffer_bytes=2_500)
+    subscriber = opened("news", buffer_bytes=2_500)
     publish_many([("news", "x" * 1000) for _ in range(50)], alias=alias)
-    publish("end", "last", alias=alias)
+    publish("news", "last", alias=alias)
     settle(subscriber)
     count = 0
-    while subscriber.get(timeout=10) != Message("end", b"last"):
+    while subscriber.get(timeout=10) != Message("news", b"last"):
         count += 1
     assert count + subscriber.dropped == 50
     assert subscriber.dropped > 0
@@ -209,6 +209,7 @@ def proxied(valkey: Server, local_server: LocalServer, route: str, settings: Any
         yield proxy
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("fault", ["blackhole", "drop_replies"])
 def test_silent_connection__is_found_dead_and_replaced(
     proxied: FaultProxy, fault: str, caplog: pytest.LogCaptureFixture
@@ -268,14 +269,21 @@ def test_heartbeat__is_nobody_elses_business(upstash: dict[str, dict[str, Any]],
         assert curious.get(timeout=0.01) is None
 
 
-def test_subscribing__costs_a_command_for_each_kind(alias: str, valkey: Server, local_server: LocalServer) -> None:
+@pytest.mark.parametrize("heartbeat", [30.0, None])
+def test_subscribing__costs_natively_a_command_for_each_kind_over_rest_one_for_each_name(
+    alias: str, valkey: Server, local_server: LocalServer, heartbeat: float | None
+) -> None:
     connections[alias].ping()
     local_server.reset_meter()
-    with valkey.counting() as counted, subscribe("a", "b", patterns=["c*", "d*"], alias=alias):
+    subscriber = subscribe("a", "b", patterns=["c*", "d*", "e*"], alias=alias, heartbeat=heartbeat)
+    with valkey.counting() as counted, subscriber:
         pass
-    assert counted.by_command == {"subscribe": 1, "psubscribe": 1}
-    if alias == "rest":
-        assert local_server.meter()["by_command"] == {"SUBSCRIBE": 1, "PSUBSCRIBE": 1}
+    if alias == "native":
+        assert counted.by_command == {"subscribe": 1, "psubscribe": 1}
+        return
+    channels = 2 if heartbeat is None else 3  # its own, for signs of life
+    assert counted.by_command == {"subscribe": channels, "psubscribe": 3}
+    assert local_server.meter()["by_command"] == {"SUBSCRIBE": channels, "PSUBSCRIBE": 3}
 
 
 def test_heartbeat__without_the_right_to_publish(valkey: Server, settings: Any) -> None:

@@ -23,6 +23,7 @@ from tests.servers import Server
 pytestmark = pytest.mark.matrix
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_subscriber__receives_what_is_published(opened: Open, alias: str) -> None:
     subscriber = opened("news", "weather")
     assert publish("news", "hello", alias=alias) == 1
@@ -99,6 +100,7 @@ def test_iteration__ends_when_closed(opened: Open) -> None:
     closer.join()
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_close__ends_the_subscription(opened: Open, valkey: Server) -> None:
     subscriber = opened("news")
     assert valkey.call("PUBSUB", "NUMSUB", "news") == [b"news", 1]
@@ -114,6 +116,7 @@ def test_close__ends_the_subscription(opened: Open, valkey: Server) -> None:
     pytest.fail("the server has still a subscriber")
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_cancellation__loses_no_message(alias: str) -> None:
     async def receive() -> list[str]:
         found: list[str] = []
@@ -135,6 +138,7 @@ def test_cancellation__loses_no_message(alias: str) -> None:
     assert asyncio.run(receive()) == list(map(str, range(50)))
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_cancellation__of_a_task_that_receives(alias: str, valkey: Server) -> None:
     async def receive() -> None:
         async with subscribe("news", alias=alias) as subscriber:
@@ -153,6 +157,7 @@ def test_cancellation__of_a_task_that_receives(alias: str, valkey: Server) -> No
     asyncio.run(cancel())
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_subscriber__a_task_and_a_publisher_share_the_loop(alias: str) -> None:
     async def talk() -> list[str]:
         async with subscribe("news", alias=alias) as subscriber:
@@ -162,6 +167,7 @@ def test_subscriber__a_task_and_a_publisher_share_the_loop(alias: str) -> None:
     assert sorted(asyncio.run(talk()), key=int) == list(map(str, range(100)))
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_publish_many__is_one_request(alias: str, valkey: Server) -> None:
     from django_upstash.connections import connections
 

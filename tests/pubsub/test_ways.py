@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.pubsub import publish, subscribe
+from tests.fault_proxy import FaultProxy, TLSProxy
+from tests.forking import exit_status_in_fork
 from tests.pubsub.conftest import texts
 from tests.servers import Server
-from tests.wire import FaultProxy, TLSProxy
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_subscriber__over_tls(route: str, valkey: Server, local_server: LocalServer, settings: Any) -> None:
     upstream: Any = valkey.socket_path if route == "native" else int(local_server.url.rpartition(":")[2])
     with TLSProxy(upstream) as proxy:
@@ -42,15 +44,19 @@ def test_subscriber__takes_none_of_the_pools_connections(valkey: Server, setting
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_forked_child__is_told_that_it_has_no_subscription(upstash: dict[str, dict[str, Any]], route: str) -> None:
+def test_forked_child__is_told_that_it_has_no_subscription(
+    upstash: dict[str, dict[str, Any]], route: str, fork: Callable[[], int]
+) -> None:
     with subscribe("news", alias=route) as subscriber:
-        child = os.fork()
-        if not child:
-            try:
+
+        def check() -> bool:
+            with subscriber._buffer._lock:
+                pass
+            subscriber.close()
+            with pytest.raises(RuntimeError, match="forked"):
                 subscriber.get(timeout=1)
-            except RuntimeError as error:
-                os._exit(0 if "forked" in str(error) else 2)
-            os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
+            return True
+
+        assert exit_status_in_fork(check, fork) == 0
         publish("news", "hello", alias=route)
         assert texts(subscriber, 1) == ["hello"]

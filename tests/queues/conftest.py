@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from django_upstash.connections import connections
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.queues import Queue
 from django_upstash.queues.clocks import clock_of
 from tests.servers import Server
@@ -96,10 +97,13 @@ def counting(route: str, valkey: Server, local_server: LocalServer) -> Counting:
 
 @pytest.fixture
 def turn_clock(route: str, upstash: dict[str, dict[str, Any]]) -> Callable[[float], None]:
-    """Return ``turn_clock(seconds)``, which sets the route's clock forward."""
+    """Return ``turn_clock(seconds)``, which lets so many seconds pass, for the route's clock and this machine's."""
     clock = clock_of(connections[route])
+    passed = [0.0]
+    clock._wall = lambda: time.time() + passed[0]
 
     def turn(seconds: float) -> None:
+        passed[0] += seconds
         later = clock._server.now() + round(seconds * 1_000_000)
         clock._server.sample(clock._server.started(), *divmod(later, 1_000_000))
 

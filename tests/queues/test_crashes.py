@@ -15,9 +15,9 @@ import pytest
 from django_upstash.connections import connections
 from django_upstash.exceptions import ConnectionError
 from django_upstash.queues import Queue
+from tests.fault_proxy import FaultProxy
 from tests.queues.conftest import MakeQueue
 from tests.servers import Server, start_valkey
-from tests.wire import FaultProxy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS = 3
@@ -55,6 +55,7 @@ def start(entry: dict[str, Any], is_mortal: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", WORKER, json.dumps([entry, is_mortal])], cwd=ROOT)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("count", "deadly"), [(60, 3), pytest.param(500, 15, marks=pytest.mark.slow)])
 def test_workers_killed_at_random__lose_nothing(
     upstash: dict[str, dict[str, Any]], route: str, make_queue: MakeQueue, valkey: Server, count: int, deadly: int

@@ -167,7 +167,7 @@ def test_any_sequence__has_the_models_outcome(
 ) -> None:
     time = Time()
     for alias in ("native", "rest"):
-        monkeypatch.setitem(clocks._clocks, connections[alias], clocks.QueueClock(time.clock))
+        monkeypatch.setitem(clocks._clocks._values, connections[alias], clocks.QueueClock(time.clock))
     run = Run(time)
     for name, *arguments in given_steps:
         getattr(run, name)(*arguments)

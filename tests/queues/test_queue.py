@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from django_upstash.exceptions import DataError, ReservationLostError
+from django_upstash.exceptions import DataError, OutOfMemoryError, ReservationLostError
 from django_upstash.queues import Backoff, Message, Queue, SignedJSONCodec
 from tests.queues.conftest import MakeQueue
 from tests.servers import Server
@@ -240,7 +240,7 @@ def test_what_is_no_job__does_not_stand_in_the_way(make_queue: MakeQueue, valkey
         valkey.call("ZADD", f"queue:{{mail}}:{place}", "0", "nonsense", "0", "a 0 0 0 x - 1", "0", b"\xff 0 0 0 0 - 1")
     queue.enqueue("work")
     assert payloads(queue.reserve(10)) == ["work"]
-    assert valkey.call("ZCARD", "queue:{mail}:dead") == 2
+    assert valkey.call("ZCARD", "queue:{mail}:dead") == 3
     assert queue.dead_letters() == []
 
 
@@ -278,3 +278,33 @@ def test_clock__that_is_corrected_keeps_the_order(make_queue: MakeQueue, turn_cl
     turn_clock(-0.5)
     queue.enqueue("second")
     assert payloads(queue.reserve(2)) == ["first", "second"]
+
+
+@pytest.fixture
+def full_server(valkey: Server) -> Iterator[Callable[[], Any]]:
+    """Return a function that fills the server, which then refuses commands that may need memory."""
+    yield lambda: valkey.call("CONFIG", "SET", "maxmemory", "1")
+    valkey.call("CONFIG", "SET", "maxmemory", "0")
+
+
+def test_extend__of_a_full_server(
+    open_queue: MakeQueue, full_server: Callable[[], Any], turn_clock: Turn, valkey: Server
+) -> None:
+    queue = open_queue(visibility=60)
+    queue.enqueue_many(["one", "two", "three"])
+    first, second, third = queue.reserve(3)
+    full_server()
+    with pytest.raises(OutOfMemoryError):
+        queue.enqueue("more")
+    turn_clock(50)
+    queue.extend(first)
+    queue.acknowledge(third)
+    assert queue.extend_several([first, second, third]) == [True, True, False]
+    with pytest.raises(ReservationLostError):
+        queue.extend(third)
+    turn_clock(50)
+    assert queue.reserve(3) == []
+    for job in (first, second):
+        score = float(valkey.call("ZSCORE", "queue:{mail}:waiting", job.line))
+        assert score == job.deadline
+        queue.acknowledge(job)

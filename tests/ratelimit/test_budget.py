@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.ratelimit import Concurrency, FixedWindow, Quota, RateLimiter, SlidingWindow, TokenBucket
 from tests.ratelimit.conftest import Awaited, MakeLimiter
 from tests.servers import Server, ServerMissing, start_redis

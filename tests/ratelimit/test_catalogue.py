@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from django_upstash.ratelimit import FixedWindow, RateLimiter, SlidingWindow
-from django_upstash.ratelimit.catalogue import MOST_KNOWN, Catalogue, catalogue
+from django_upstash.ratelimit.policy_registry import MOST_KNOWN, Catalogue, catalogue
 
 MINUTE, HOUR = FixedWindow("3/min", scope="few"), SlidingWindow("9/h", scope="few")
 

@@ -79,7 +79,7 @@ def test_limiter__asks_for_the_time_again_beside_a_decision(make_limiter: MakeLi
     time.seconds = 301
     before = memory.clock.now()
     requests = limiter.server.connection.meter.requests
-    limiter.hit("user:1")
+    limiter.hit("user:2")
     assert limiter.server.connection.meter.requests - requests == 1
     assert abs(memory.clock.now() - before) > SECOND  # the fake clock's time is not the server's
     assert not memory.clock.is_due

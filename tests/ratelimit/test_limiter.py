@@ -327,9 +327,9 @@ def test_reset__of_one_scope(open_limiter: MakeLimiter) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ([], "one policy or more"),
-        ([FixedWindow("1/h"), SlidingWindow("5/h")], "a scope of its own"),
-        (["5/h"], r"'5/h' is no policy: write SlidingWindow\('5/h'\)"),
+        ([], "at least one policy"),
+        ([FixedWindow("1/h"), SlidingWindow("5/h")], "a unique scope"),
+        (["5/h"], r"'5/h' is not a Policy; try SlidingWindow\('5/h'\)"),
     ],
 )
 def test_limiter__bad_policies_are_refused(given: Any, sentence: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from django_upstash.operations import Operation
 from django_upstash.ratelimit import Concurrency, FixedWindow, Outcome, Policy, RateLimiter, SlidingWindow, TokenBucket
 from django_upstash.ratelimit.clock import ServerClock
-from django_upstash.ratelimit.memory import Bounded, Denials, Memory, Outage, memory_of
+from django_upstash.ratelimit.evaluation import Inquiry
+from django_upstash.ratelimit.process_state import Bounded, Denials, Memory, Outage, memory_of
+from django_upstash.ratelimit.settings import ratelimit_settings
 from tests.ratelimit.conftest import MakeLimiter, Time
 from tests.servers import Server
 
@@ -28,24 +30,26 @@ def at_time(time: Time) -> Callable[[RateLimiter, float], None]:
         time.seconds = seconds
         memory.clock = ServerClock(time.steady, time.wall)
         memory.clock.sample(time.steady(), *divmod(time.microseconds, SECOND))
+        memory.clock.names = ""  # keys expire by the real time, which must not be compared with this one
 
     return turn
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("policy", [SlidingWindow("100/60s"), TokenBucket("100/60s", burst=1), FixedWindow("100/60s")])
 def test_denials__change_no_decision(
     make_limiter: MakeLimiter, at_time: Callable[[RateLimiter, float], None], valkey: Server, policy: Policy
 ) -> None:
-    """Half an hour of constant pressure."""
+    """Ten minutes of constant pressure."""
     limiter = make_limiter(policy, rules=False)
     admitted = asked = 0
-    for tick in range(1800 * 10):
+    for tick in range(600 * 10):
         at_time(limiter, tick / 10)
         requests = limiter.server.connection.meter.requests
         admitted += limiter.hit("user:1").allowed
         asked += limiter.server.connection.meter.requests - requests
-    assert admitted == 3000
-    assert asked < 3000 * 2.2
+    assert admitted == 1000
+    assert asked < 1000 * 2.2
 
 
 def test_denials__last_until_the_true_time_or_five_seconds() -> None:
@@ -190,8 +194,9 @@ def test_memory__of_tenants_is_bounded() -> None:
 def test_denials__that_arrive_after_a_reset_are_not_kept(make_limiter: MakeLimiter) -> None:
     limiter = make_limiter(SlidingWindow("1/h"))
     limiter.hit("user:1")
-    inquiry = limiter._hit("user:1")
-    asking = inquiry.begin()
+    settings = ratelimit_settings()
+    inquiry = Inquiry(limiter, limiter._identities("user:1", settings), 1, charges=True, settings=settings)
+    asking: Any = inquiry.begin()
     refused = inquiry.connection.run(Operation(asking.commands, lambda replies: replies))
     limiter.reset("user:1")
     assert not asking.parse(refused).allowed

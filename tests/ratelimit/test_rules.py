@@ -9,7 +9,7 @@ import pytest
 
 from django_upstash.connections import Connection
 from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, Reason, SlidingWindow
-from django_upstash.ratelimit.memory import Memory
+from django_upstash.ratelimit.process_state import Memory
 from django_upstash.ratelimit.rules import LIFETIME
 from tests.ratelimit.conftest import MakeLimiter
 from tests.servers import Server
@@ -85,6 +85,10 @@ def test_block__costs_nothing_more(open_limiter: MakeLimiter, valkey: Server) ->
         ("2001:db8::/32", "2001:db8::1", "203.0.113.7"),
         ("2001:db8::1", "2001:db8::/64", "2001:db8:0:1::/64"),
         ("2001:db8::1/128", "2001:db8::/64", "2001:db8:0:1::/64"),
+        ("::ffff:203.0.113.0/120", "203.0.113.7", "203.0.114.7"),
+        ("203.0.113.0/24", "64:ff9b::203.0.113.7", "64:ff9b::203.0.114.7"),
+        ("64:ff9b::203.0.113.0/120", "::ffff:203.0.113.7", "203.0.114.7"),
+        ("fe80::1%eth0", "fe80::/64", "fe80:0:0:1::/64"),
     ],
 )
 def test_block__of_networks(open_limiter: MakeLimiter, listed: str, inside: str, outside: str) -> None:
@@ -102,6 +106,19 @@ def test_block__ends_with_its_time(open_limiter: MakeLimiter, valkey: Server) ->
     assert limiter.hit("user:1").allowed
     limiter.block("user:3")
     assert set(valkey.call("HKEYS", RULES)) == {b"block user:2", b"block user:3"}
+
+
+def test_block__listed_in_another_form_by_another_version(open_limiter: MakeLimiter, valkey: Server) -> None:
+    limiter = open_limiter(SlidingWindow("9/h"))
+    over = "1"  # microseconds since 1970
+    for name, until in (("::ffff:203.0.113.0/120", "0"), ("64:ff9b::c000:201", "0"), ("::ffff:198.51.100.0/120", over)):
+        valkey.call("HSET", RULES, f"block {name}", until)
+    valkey.call("HSET", RULES, "block no/network", "0")
+    limiter.read_rules()
+    addresses = ("203.0.113.9", "192.0.2.1", "198.51.100.9")
+    assert [limiter.hit(address).allowed for address in addresses] == [False, False, True]
+    limiter.block("user:3")
+    assert b"block ::ffff:198.51.100.0/120" not in valkey.call("HKEYS", RULES)
 
 
 def test_allow__passes_all_limits_and_counts_nothing(open_limiter: MakeLimiter, valkey: Server) -> None:
@@ -150,7 +167,7 @@ def test_set_limit__bad_ones_are_refused(open_limiter: MakeLimiter, valkey: Serv
         with pytest.raises(ValueError, match="limit of"):
             limiter.set_limit("a", limit)
     for seconds in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="must last longer"):
+        with pytest.raises(ValueError, match="greater than 0"):
             limiter.block("user:1", seconds)
     assert valkey.call("EXISTS", RULES) == 0
 
@@ -224,3 +241,25 @@ def test_rules__that_cannot_be_read_stay_as_they_were(open_limiter: MakeLimiter,
     later(limiter)
     assert limiter.hit("user:2").allowed
     assert limiter.hit("user:1").reason is Reason.BLOCKED
+
+
+def test_notes__are_passed_over_by_what_knows_none_and_go_with_their_block(
+    make_limiter: MakeLimiter, valkey: Server
+) -> None:
+    limiter = make_limiter(SlidingWindow("9/h"))
+    limiter.block("user:1")
+    valkey.call("HSET", RULES, "note user:1", "42", "note user:9", "a\u202eb", "foreign user:1", "7")
+    rules = limiter.read_rules()
+    assert rules.notes == {"user:1": "42", "user:9": "a\u202eb"}
+    assert (list(rules.blocked.names), rules.limits) == (["user:1"], {})
+    limiter.unblock("user:1")
+    assert valkey.call("HEXISTS", RULES, "note user:1") == 0
+
+
+def test_notes__of_blocks_that_have_ended_are_removed(make_limiter: MakeLimiter, valkey: Server) -> None:
+    limiter = make_limiter(SlidingWindow("9/h"))
+    valkey.call("HSET", RULES, "block user:1", "1000000", "note user:1", "ann", "note user:2", "kept")
+    limiter.read_rules()
+    limiter.block("user:2", 60)
+    assert valkey.call("HEXISTS", RULES, "note user:1") == 0
+    assert valkey.call("HEXISTS", RULES, "note user:2") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -35,7 +37,7 @@ def test_statistics__tell_who_was_denied_most(open_limiter: MakeLimiter) -> None
 
     one, other = sorted(limiter.statistics(), key=lambda scope: str(scope.scope))
     assert (one.scope, one.allowed, one.denied) == ("a b", 7, 3)
-    assert (other.scope, other.allowed, other.denied) == ("c", 7, 3)
+    assert (other.scope, other.allowed, other.denied, other.top_denied) == ("c", 7, 0, {})
     assert list(one.top_denied.values()) == [2, 1]
     assert one.top_denied["user:1"] == 2
     assert "ann@example.com" not in str(one)
@@ -105,3 +107,61 @@ def test_statistics__pass_over_what_somebody_else_stored(
     limiter.hit("user:1")
     limiter.write_statistics()
     assert [scope.allowed for scope in limiter.statistics()] == [1]
+
+
+def test_statistics__charge_a_denial_to_the_policy_that_refused(open_limiter: MakeLimiter) -> None:
+    limiter = open_limiter(
+        [SlidingWindow("100/h", scope="hour"), SlidingWindow("2/min", scope="minute")], statistics=True
+    )
+    for _ in range(5):
+        limiter.hit("user:1")
+    limiter.write_statistics()
+    found = {one.scope: (one.allowed, one.denied, one.top_denied) for one in limiter.statistics()}
+    assert found == {"hour": (2, 0, {}), "minute": (2, 3, {"user:1": 3})}
+    assert [(one.allowed, one.denied) for one in limiter.totals()] == [(2, 3)]
+
+
+@pytest.mark.parametrize("reason", ["cost above limit", "blocked"])
+def test_statistics__of_what_no_counter_refused(make_limiter: MakeLimiter, reason: str) -> None:
+    limiter = make_limiter([SlidingWindow("9/h", scope="a"), SlidingWindow("2/h", scope="b")], statistics=True)
+    if reason == "blocked":
+        limiter.block("user:1")
+    decision = limiter.hit({"a": "user:2", "b": "user:1"}, 5 if reason == "cost above limit" else 1)
+    assert decision.reason == reason
+    limiter.write_statistics()
+    assert [(one.scope, one.allowed, one.denied) for one in limiter.statistics()] == [("b", 0, 1)]
+    assert [(one.allowed, one.denied) for one in limiter.totals()] == [(0, 1)]
+
+
+def test_totals__awaited(make_limiter: MakeLimiter) -> None:
+    limiter = make_limiter([SlidingWindow("1/h", scope="a"), SlidingWindow("1/h", scope="b")], statistics=True)
+
+    async def count() -> None:
+        for _ in range(3):
+            await limiter.ahit("user:1")
+        await limiter.awrite_statistics()
+        assert [(one.allowed, one.denied) for one in await limiter.atotals()] == [(1, 2)]
+        assert {one.scope: one.denied for one in await limiter.astatistics()} == {"a": 2, "b": 2}
+
+    asyncio.run(count())
+
+
+def test_totals__of_an_earlier_version_are_those_of_its_scopes(make_limiter: MakeLimiter, valkey: Server) -> None:
+    limiter = make_limiter(SlidingWindow("9/h", scope="s"), statistics=True)
+    limiter.hit("user:1")
+    limiter.write_statistics()
+    (key,) = valkey.call("KEYS", "ratelimit-stats:*")
+    valkey.call("SET", key, "allowed/s 4\ndenied/s 3\ntop/s/user:1 3\n")
+    assert [(one.allowed, one.denied) for one in limiter.totals()] == [(4, 3)]
+    assert [(one.allowed, one.denied, one.top_denied) for one in limiter.statistics()] == [(4, 3, {"user:1": 3})]
+
+
+def test_totals__are_lines_that_an_earlier_version_passes_over(make_limiter: MakeLimiter, valkey: Server) -> None:
+    earlier = re.compile(r"^(allowed|denied|top)/([^/\s]+)(?:/(\S+))? (\d{1,15})$", re.ASCII | re.MULTILINE)
+    limiter = make_limiter(SlidingWindow("1/h", scope="s"), statistics=True)
+    limiter.hit("user:1")
+    limiter.hit("user:1")
+    limiter.write_statistics()
+    (key,) = valkey.call("KEYS", "ratelimit-stats:*")
+    found = earlier.findall(valkey.call("GET", key).decode())
+    assert sorted(found) == [("allowed", "s", "", "1"), ("denied", "s", "", "1"), ("top", "s", "user:1", "1")]

@@ -15,8 +15,8 @@ from django.contrib.auth.models import update_last_login
 from django.contrib.auth.signals import user_logged_in
 
 from django_upstash.connections import Connection, connections
-from django_upstash.local import LocalServer
-from django_upstash.routes.native import NativeRoute
+from django_upstash.dev_server import LocalServer
+from django_upstash.wire.native import NativeRoute
 from tests.servers import Server
 
 Open = Callable[..., Any]

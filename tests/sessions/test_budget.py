@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from django_upstash.sessions import log_out_everywhere
+from django_upstash.sessions.session_keys import now
 from tests.servers import Server
 from tests.sessions.conftest import Open
 
@@ -92,17 +94,30 @@ def test_login__without_a_session_before(key: str, open_session: Open, counting:
     assert cost == (1, 1)
 
 
-def test_save__of_a_logged_in_session_leaves_the_index_alone(
-    key: str, open_session: Open, configure: Callable[..., None], counting: Counting
+@pytest.mark.parametrize("merge", [False, True])
+def test_save__of_a_logged_in_session_writes_the_index_in_the_same_round_trip(
+    key: str, open_session: Open, configure: Callable[..., None], counting: Counting, merge: bool
 ) -> None:
-    configure(INDEX=True, MAX_PER_USER=3)
+    configure(INDEX=True, MAX_PER_USER=3, MERGE=merge)
     session = open_session(key)
     log_in(session)
     with counting() as cost:
         again = open_session(session.session_key)
         again["b"] = 2
         again.save()
-    assert cost == (2, 2)
+    assert cost == (2, 3)
+    with counting() as cost:
+        assert open_session(session.session_key)["b"] == 2
+    assert cost == (1, 1)
+
+
+def test_log_out_everywhere(key: str, open_session: Open, configure: Callable[..., None], counting: Counting) -> None:
+    configure(INDEX=True)
+    session = open_session(key)
+    log_in(session)
+    with counting() as cost:
+        assert log_out_everywhere("7") == 1
+    assert cost == (2, 4)
 
 
 @pytest.mark.parametrize(("index", "commands"), [(False, 1), (True, 2)])
@@ -143,6 +158,23 @@ def test_save_every_request__renews_once_per_threshold(
     assert bystander.pttl(name) > 60_000
 
     configure(RENEW_AFTER=3600)
+    with counting() as cost:
+        open_session(key).save()
+    assert cost == (1, 1)
+
+
+def test_save_every_request__renews_what_a_clock_that_was_ahead_has_stored(
+    key: str, open_session: Open, settings: Any, counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    with monkeypatch.context() as patch:
+        patch.setattr("django_upstash.sessions.store.now", lambda: now() + 86_400_000)
+        changed = open_session(key)
+        changed["a"] = 2
+        changed.save()
+    with counting() as cost:
+        open_session(key).save()
+    assert cost == (2, 2)
     with counting() as cost:
         open_session(key).save()
     assert cost == (1, 1)

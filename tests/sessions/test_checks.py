@@ -10,9 +10,10 @@ import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash import conf
 from django_upstash.sessions.checks import MIDDLEWARE, check_sessions
-from django_upstash.sessions.keyspace import keyspace
+from django_upstash.sessions.session_keys import keyspace
+from django_upstash.sessions.settings import session_settings
+from django_upstash.settings import conf
 
 SECRET = "0123456789abcdef"
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "sessions.md"
@@ -44,7 +45,7 @@ def ids() -> list[str]:
 def test_settings__that_are_right(settings: Any, given: dict[str, Any]) -> None:
     settings.UPSTASH_SESSIONS = given
     assert ids() == []
-    assert conf.read_session_settings().alias == "default"
+    assert session_settings().alias == "default"
 
 
 @pytest.mark.parametrize(
@@ -130,13 +131,13 @@ def test_checks__are_registered(settings: Any) -> None:
 
 
 def test_page__has_every_id() -> None:
-    package = Path(conf.__file__).parent
-    sources = [package / "session_settings.py", package / "sessions" / "checks.py"]
+    package = Path(check_sessions.__code__.co_filename).parent
+    sources = [package / "settings.py", package / "checks.py"]
     raised = {found for path in sources for found in re.findall(r'"([EW]1\d\d)"', path.read_text(encoding="utf-8"))}
     assert set(re.findall(r"^\| `([EW]\d{3})`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == raised
 
 
 def test_repr__shows_no_key(settings: Any) -> None:
     settings.UPSTASH_SESSIONS = {"ENCRYPTION_KEYS": ["ab" * 32]}
-    assert "ab" * 4 not in repr(conf.read_session_settings())
-    assert repr(b"\xab" * 4)[2:-1] not in repr(conf.read_session_settings())
+    assert "ab" * 4 not in repr(session_settings())
+    assert repr(b"\xab" * 4)[2:-1] not in repr(session_settings())

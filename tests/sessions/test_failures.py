@@ -12,14 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from django_upstash.connections import connections
+from django_upstash.dev_server import LocalServer
 from django_upstash.exceptions import ConnectionError, ServerAwayError, SessionUnavailableError, UpstashError
-from django_upstash.local import LocalServer
 from django_upstash.sessions import SessionStore
 from django_upstash.sessions.middleware import SessionMiddleware
+from tests.fault_proxy import FaultProxy
 from tests.outages import find_back
 from tests.servers import Server
 from tests.sessions.conftest import Open
-from tests.wire import FaultProxy
 
 pytestmark = pytest.mark.matrix
 
@@ -135,6 +135,7 @@ def test_anonymous__a_command_that_is_refused_is_an_outage_too(
         valkey.call("ACL", "SETUSER", "default", "+@all")
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("policy", ["error", "anonymous"])
 def test_outage__makes_one_session_wait_and_the_others_ask_nothing(
     key: str, open_session: Open, proxy: FaultProxy, configure: Configure, route: str, policy: str

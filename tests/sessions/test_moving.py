@@ -12,7 +12,7 @@ from django.core.cache import caches
 from django.test import AsyncClient, Client
 
 from django_upstash.sessions import SessionStore, sessions_for
-from django_upstash.sessions.moving import OldEngine
+from django_upstash.sessions.migration import OldEngine
 from tests.sessions.conftest import Open
 
 pytestmark = [pytest.mark.matrix, pytest.mark.django_db(transaction=True)]
@@ -110,7 +110,7 @@ class Interrupted(SessionStore):
             outcome = yield effect
 
     def load(self) -> dict[str, Any]:
-        from django_upstash.effects import drive
+        from django_upstash.operations.steps import drive
 
         return drive(self._load())
 

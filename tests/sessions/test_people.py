@@ -24,7 +24,7 @@ from django_upstash.sessions import (
     sessions_for,
 )
 from django_upstash.sessions.bodies import Record
-from django_upstash.sessions.keyspace import keyspace, now
+from django_upstash.sessions.session_keys import keyspace, now
 from tests.sessions.conftest import Open
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("without_last_login")]

@@ -6,18 +6,22 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.cookiejar import CookieJar
+from http.cookiejar import Cookie, CookieJar
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
 
 import pytest
+from django.contrib.auth import user_logged_in
 from django.contrib.auth.models import User
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer
 from django.test import AsyncClient, Client
 from django.test.testcases import QuietWSGIRequestHandler
 
+from django_upstash.sessions import SessionStore
+from tests.servers import Server
 from tests.sessions.accounts import NAME, PASSWORD, one_user
 
 pytestmark = pytest.mark.matrix
@@ -126,6 +130,7 @@ def post(browser: OpenerDirector, url: str, **fields: str) -> str:
     return str(browser.open(url, urlencode(form).encode()).read().decode())
 
 
+@pytest.mark.default_cases(1)
 def test_devices__of_many_clients_over_http(server: str) -> None:
     browsers = [build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar())) for _ in range(CLIENTS)]
 
@@ -145,3 +150,51 @@ def test_devices__of_many_clients_over_http(server: str) -> None:
         assert page.count("Log out there") == 0
         assert not any(pool.map(is_logged_in, others))
     assert is_logged_in(first)
+
+
+@pytest.fixture
+def cart(user: User) -> str:
+    """The id of an anonymous visitor's stored session."""
+    session = SessionStore()
+    session["cart"] = [1]
+    session.save()
+    return str(session.session_key)
+
+
+def visitor(key: str) -> OpenerDirector:
+    """Return a browser that brings a session's cookie, and follows redirects."""
+    browser = build_opener(ProxyHandler({}), HTTPCookieProcessor(jar := CookieJar()))
+    attributes: Any = (False, "127.0.0.1", True, False, "/", True, False, None, True, None, None, {})
+    jar.set_cookie(Cookie(0, "sessionid", key, None, *attributes))
+    return browser
+
+
+def test_login__twice_at_once_from_one_anonymous_session(server: str, cart: str) -> None:
+    """As by a double click: both requests have read the session, and changed it, before one of them stores it."""
+    both = threading.Barrier(2)
+
+    def meet(**kwargs: Any) -> None:
+        both.wait(timeout=30)
+
+    user_logged_in.connect(meet)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            pages = list(
+                pool.map(lambda _: post(visitor(cart), f"{server}/login/", username=NAME, password=PASSWORD), range(2))
+            )
+    finally:
+        user_logged_in.disconnect(meet)
+    assert all("this device" in page for page in pages)
+    assert SessionStore(cart).get("cart") is None
+
+
+def test_login__whose_second_round_trip_fails_keeps_the_cart(server: str, cart: str, valkey: Server) -> None:
+    browser = visitor(cart)
+    valkey.call("ACL", "SETUSER", "default", "-del")
+    try:
+        with pytest.raises(HTTPError, match="500"):
+            post(browser, f"{server}/login/", username=NAME, password=PASSWORD)
+    finally:
+        valkey.call("ACL", "SETUSER", "default", "+@all")
+    assert SessionStore(cart)["cart"] == [1]
+    assert "this device" in post(browser, f"{server}/login/", username=NAME, password=PASSWORD)

@@ -71,3 +71,27 @@ def note(name: str, seconds: float = 0, alias: str = "default") -> None:
 
 def plain() -> None:
     """This is no task."""
+
+
+runs: list[str] = []
+
+
+@task
+def returning(size: int) -> str:
+    """Note that it is run, do what is to be done meanwhile, and return so many characters."""
+    runs.append("returning")
+    if meanwhile:
+        meanwhile.pop()()
+    return "x" * size
+
+
+@task
+def failing(size: int) -> None:
+    runs.append("failing")
+    raise ValueError("x" * size)
+
+
+@task
+def returning_what_is_no_json() -> object:
+    runs.append("returning_what_is_no_json")
+    return object()

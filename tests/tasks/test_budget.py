@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("django.tasks", reason="django.tasks is in Django 6.0 and later")
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from tests.queues.conftest import Counting
 from tests.servers import Server
 from tests.tasks import jobs

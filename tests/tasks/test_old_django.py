@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-
 import django
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.utils.module_loading import import_string
 
 pytestmark = [
     pytest.mark.matrix,
@@ -17,7 +16,7 @@ pytestmark = [
 
 def test_import__says_what_is_needed() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"needs Django 6\.0 or later"):
-        importlib.import_module("django_upstash.tasks")
+        import_string("django_upstash.tasks.UpstashBackend")
 
 
 def test_worker__says_what_is_needed() -> None:

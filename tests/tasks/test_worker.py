@@ -23,9 +23,9 @@ from django_upstash.exceptions import UpstashError
 from django_upstash.queues import Backoff
 from django_upstash.tasks import worker as workers
 from django_upstash.tasks.worker import Renewal, Running
+from tests.fault_proxy import FaultProxy
 from tests.servers import Server, start_valkey
 from tests.tasks import jobs
-from tests.wire import FaultProxy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 60.0

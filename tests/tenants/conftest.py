@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from django_upstash.connections import connections
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.tenants import Tenant
 from tests.servers import Server
 

@@ -12,9 +12,9 @@ from django.core import checks as django_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from django_upstash import checks
-from django_upstash.tenant_options import RULES, TenantSettings, typed
-from django_upstash.tenants.space import space
+from django_upstash.settings import checks
+from django_upstash.tenants.settings import SCHEMA, TenantSettings
+from django_upstash.tenants.tenant_keys import space
 
 UPSTASH = {"default": {"URL": "rediss://:secret@redis.example.com"}}
 CACHES = {
@@ -87,9 +87,9 @@ def test_ids__each_has_a_case_and_a_row_in_the_docs() -> None:
 
 
 def test_rules__cover_every_field() -> None:
-    assert {name.lower() for name in RULES} == set(TenantSettings.__dataclass_fields__)
+    assert {name.lower() for name in SCHEMA.rules} == set(TenantSettings.__dataclass_fields__)
 
 
 def test_typed__times_are_seconds_and_domains_plain() -> None:
-    made = typed({"KEEP_USAGE": timedelta(days=2), "SUBDOMAIN_OF": ".Example.COM"})
+    made = SCHEMA.typed({"KEEP_USAGE": timedelta(days=2), "SUBDOMAIN_OF": ".Example.COM"})
     assert (made.keep_usage, made.subdomain_of) == (172_800, "example.com")

@@ -15,7 +15,7 @@ from django_upstash.connections import connections
 from django_upstash.operations import command
 from django_upstash.ratelimit import FixedWindow
 from django_upstash.tenants import Tenant, stored_tenants
-from django_upstash.tenants.space import LONGEST_NAME
+from django_upstash.tenants.tenant_keys import LONGEST_NAME
 from tests.servers import start_valkey
 from tests.tenants.conftest import BACKEND
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from django_upstash.operations.key_scan import Swept
 from django_upstash.ratelimit import FixedWindow
-from django_upstash.sweeps import Swept
 from django_upstash.tenants import Tenant, astored_tenants, stored_tenants
 from tests.servers import Server
-from tests.tenants.conftest import MakeTenant
+from tests.tenants.conftest import BACKEND, MakeTenant
 
 pytestmark = pytest.mark.matrix
 
@@ -49,6 +49,17 @@ def test_measure__counts_by_kind(make_tenant: MakeTenant) -> None:
     assert {measure.keys for measure in make_tenant("nobody").measure()} == {0}
 
 
+def test_measure__counts_one_database_once(make_tenant: MakeTenant, settings: Any) -> None:
+    entry = {"BACKEND": BACKEND, "KEY_PREFIX": "shop"}
+    locations = {"default": "native", "rest": "rest", "again": "native", "apart": "embedded"}
+    settings.CACHES = {name: {**entry, "LOCATION": alias} for name, alias in locations.items()}
+    settings.CACHES["other"] = {**entry, "LOCATION": "rest", "KEY_PREFIX": "other"}
+    Tenant("acme").cache.set("key", "value")
+    found = {measure.name: measure.keys for measure in make_tenant("acme").measure()}
+    caches = {name: keys for name, keys in found.items() if name.startswith("cache")}
+    assert caches == {"cache:default, cache:rest, cache:again": 1, "cache:apart": 0, "cache:other": 0}
+
+
 def test_measure__stops_at_the_limit(make_tenant: MakeTenant, valkey: Server) -> None:
     valkey.call("MSET", *(part for number in range(3000) for part in (f"shop:{{acme}}:1:{number}", "x")))
     found = {measure.name: measure for measure in make_tenant("acme").measure(limit=100)}
@@ -80,7 +91,7 @@ def test_erase__takes_idempotency_keys_too(make_tenant: MakeTenant, settings: An
 
 
 def test_erase__is_seen_at_once_past_the_near_tier(make_tenant: MakeTenant, settings: Any) -> None:
-    settings.CACHES = {"default": {**settings.CACHES["default"], "OPTIONS": {"LOCAL": {"TTL": 3600}}}}
+    settings.CACHES = {"default": {**settings.CACHES["default"], "OPTIONS": {"NEAR_CACHE": {"TTL": 3600}}}}
     tenant, other = make_tenant("acme"), make_tenant("globex")
     for one in (tenant, other):
         one.cache.set("key", "value")

@@ -18,10 +18,12 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
+from django_upstash import flushing
 from django_upstash.connections import connections
 from django_upstash.tenants import Tenant
 from django_upstash.tenants.metering import meter_of
-from django_upstash.tenants.space import space
+from django_upstash.tenants.tenant_keys import space
+from tests.outages import eventually
 from tests.servers import Server
 from tests.tenants.conftest import MakeTenant
 
@@ -246,11 +248,29 @@ def test_tasks__add_up_exactly(configure: Any) -> None:
     assert usage.read() == {"tokens": 600}
 
 
-@pytest.mark.parametrize("route", ["native"])
-def test_fork__the_child_counts_its_own(configure: Any) -> None:
+def test_end_of_request__writes_what_others_added_meanwhile(configure: Any, valkey: Server) -> None:
+    configure(FLUSH_SECONDS=0)
     usage = Tenant("acme").usage
     usage.add("tokens", 1)
-    child = os.fork()
+    flushing.write_due()  # with connections open, and the script known
+    usage.add("tokens", 2)
+    valkey.call("CLIENT", "PAUSE", "10000", "WRITE")
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(flushing.write_due)
+        eventually(lambda: b"blocked_clients:1" in valkey.call("INFO", "clients"))
+        usage.add("tokens", 4)
+        flushing.write_due()  # leaves it to the one that is writing
+        valkey.call("CLIENT", "UNPAUSE")
+        writing.result()
+    assert meter_of(space()).pending == 0
+    assert usage.read() == {"tokens": 7}
+
+
+@pytest.mark.parametrize("route", ["native"])
+def test_fork__the_child_counts_its_own(configure: Any, fork: Callable[[], int]) -> None:
+    usage = Tenant("acme").usage
+    usage.add("tokens", 1)
+    child = fork()
     if not child:
         try:
             usage.add("tokens", 10)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from django_upstash.dev_server import LocalServer
 from django_upstash.exceptions import ConnectionError, ResponseError, UpstashError
-from django_upstash.local import LocalServer
 from django_upstash.tenants import Tenant
 from tests.servers import Server, start_valkey
 from tests.tenants.conftest import MakeTenant

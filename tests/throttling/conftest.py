@@ -15,7 +15,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
 from django_upstash.ratelimit import RateLimiter, SlidingWindow
 from django_upstash.ratelimit.web import ratelimit
 from django_upstash.throttling import RateThrottle

@@ -10,7 +10,8 @@ import pytest
 from django.test import RequestFactory
 
 from django_upstash.ratelimit import RateLimiter, SlidingWindow
-from django_upstash.ratelimit.web import addresses, client_address
+from django_upstash.ratelimit.web import client_address
+from django_upstash.ratelimit.web import client_addresses as addresses
 from django_upstash.throttling import AnonRateThrottle
 from tests.throttling.conftest import serve
 
@@ -125,6 +126,58 @@ def test_trusted_proxies__by_a_unix_socket(configure: Configure) -> None:
 )
 def test_peer__as_it_is_counted(peer: str, expected: str) -> None:
     assert found(peer=peer) == expected
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["::ffff:10.0.0.9", "::ffff:10.0.0.0/104", "64:ff9b::10.0.0.9", "64:ff9b::a00:0/104", "10.0.0.9", "0.0.0.0/0"],
+)
+@pytest.mark.parametrize("peer", ["10.0.0.9", "::ffff:10.0.0.9", "::FFFF:0A00:0009", "64:ff9b::a00:9"])
+def test_trusted_proxies__in_any_form_of_an_ipv4_address(proxy: str, peer: str, configure: Configure) -> None:
+    configure(TRUSTED_PROXIES=[proxy])
+    assert found("203.0.113.5", peer=peer) == "203.0.113.5"
+    assert found("64:ff9b::203.0.113.5", peer=peer) == "203.0.113.5"
+
+
+def test_peer__is_the_last_where_a_runtime_puts_the_whole_header_there(configure: Configure) -> None:
+    assert found(peer="198.51.100.1, 203.0.113.7") == "203.0.113.7"
+    assert found(peer="203.0.113.7,") == "unknown"
+    configure(TRUSTED_PROXIES=["203.0.113.7"])
+    assert found("198.51.100.1, 203.0.113.7", peer="198.51.100.1, 203.0.113.7") == "198.51.100.1"
+
+
+def by_header(value: str | None, peer: str = PEER) -> str:
+    given: Any = {} if value is None else {"HTTP_CF_CONNECTING_IP": value}
+    request = RequestFactory().get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR="192.0.2.66", **given)
+    return client_address(request)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("198.51.100.1", "198.51.100.1"),
+        (" 198.51.100.1:4711 ", "198.51.100.1"),
+        ("[2001:db8::1]:4711", "2001:db8::/64"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("192.0.2.9, 198.51.100.1", "198.51.100.1"),
+        (None, PEER),
+        ("", PEER),
+        ("made up", PEER),
+        ("198.51.100.1,", PEER),
+        ("x" * 10_000, PEER),
+    ],
+)
+def test_client_ip_header__is_the_edges_word(value: str | None, expected: str, configure: Configure) -> None:
+    configure(CLIENT_IP_HEADER="CF-Connecting-IP", NUM_PROXIES=1)
+    assert by_header(value) == expected
+
+
+def test_client_ip_header__counts_only_from_trusted_proxies_where_there_are_some(configure: Configure) -> None:
+    configure(CLIENT_IP_HEADER="cf-connecting-ip", TRUSTED_PROXIES=["::ffff:10.0.0.0/104", "unix"])
+    assert by_header("198.51.100.1", peer="10.0.0.1") == "198.51.100.1"
+    assert by_header("198.51.100.1", peer="") == "198.51.100.1"
+    assert by_header("198.51.100.1") == PEER
 
 
 @pytest.mark.usefixtures("on_route")

@@ -163,7 +163,7 @@ def test_view__that_returns_no_response_is_left_to_django(limit: Any, visit: Any
 
 
 @pytest.mark.usefixtures("request_end")
-@pytest.mark.parametrize("kind", ["answer", "error", "stream", "template"])
+@pytest.mark.parametrize("kind", ["answer", "error", "stream", "template", "broken template"])
 def test_place__is_given_back_when_the_response_is_finished(
     kind: str, limit: Any, visit: Any, made: Any, driver: str, route: str, runner: asyncio.Runner
 ) -> None:
@@ -178,7 +178,7 @@ def test_place__is_given_back_when_the_response_is_finished(
             raise ArithmeticError
         if kind == "stream":
             return StreamingHttpResponse(stream() if driver == "sync" else astream())
-        return Rendered("page.html") if kind == "template" else HttpResponse()
+        return Rendered("page.html") if "template" in kind else HttpResponse()
 
     def stream() -> Iterator[bytes]:
         look()
@@ -192,6 +192,8 @@ def test_place__is_given_back_when_the_response_is_finished(
         @property
         def rendered_content(self) -> str:
             look()
+            if kind == "broken template":
+                raise ArithmeticError
             return ""
 
     view = limit(AT_ONCE)(made(answer))
@@ -202,6 +204,9 @@ def test_place__is_given_back_when_the_response_is_finished(
         response: Any = visit(view)
         if kind == "template":
             response.render()
+        elif kind == "broken template":
+            with pytest.raises(ArithmeticError):
+                response.render()
         elif kind == "stream" and driver == "sync":
             assert list(response) == [b"part"]
         elif kind == "stream":
@@ -308,7 +313,7 @@ def test_policies__several_in_one_round_trip(limit: Any, visit: Any, made: Any, 
         (("10/month",), {}, "whose length is not fixed"),
         (("1/s",), {"cost": -1}, "The cost -1 is negative"),
         (("1/s",), {"on_failure": "ajar"}, 'must be "open", "closed" or "local"'),
-        ((SlidingWindow("1/s", scope="a"), SlidingWindow("2/s", scope="a")), {}, "each with a scope of its own"),
+        ((SlidingWindow("1/s", scope="a"), SlidingWindow("2/s", scope="a")), {}, "each with a unique scope"),
         (("1/s",), {"tenant": ""}, "A tenant or a scope"),
     ],
 )

@@ -12,11 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from django_upstash.conf import ratelimit_settings
-from django_upstash.environment import ratelimit_from_env
 from django_upstash.ratelimit import Concurrency, RateLimiter, SlidingWindow, TokenBucket
+from django_upstash.ratelimit.settings import ratelimit_settings
 from django_upstash.ratelimit.web import RateLimitMiddleware, ratelimit
-from django_upstash.ratelimit.web.guards import Terms
+from django_upstash.ratelimit.web.view_limit import Terms
+from django_upstash.settings.environment import ratelimit_from_env
 
 pytestmark = pytest.mark.matrix
 MIDDLEWARE = "django_upstash.ratelimit.web.RateLimitMiddleware"
@@ -86,7 +86,7 @@ def test_policies__of_the_settings(limited: Any, get: Any) -> None:
 
 
 def test_default_policy__of_the_environment(limited: Any, get: Any) -> None:
-    variables = {"RATE_LIMIT_REQUESTS_PER_MINUTE": "60", "RATE_LIMIT_BURST_SIZE": "2"}
+    variables = {"RATE_LIMIT_REQUESTS_PER_MINUTE": "1", "RATE_LIMIT_BURST_SIZE": "2"}
     limited(**ratelimit_from_env(variables))
     assert statuses(get, 3) == [200, 200, 429]
     limited(**ratelimit_from_env({**variables, "RATE_LIMIT_ENABLED": "false"}))

@@ -115,6 +115,37 @@ def test_overridden_allow_request__is_decided_with_the_others(counting: Counting
     assert used(route, "planned/3600s", "8/h", "user:1") == 2
 
 
+@pytest.mark.parametrize("others", [(), (Burst,), (Burst, Sustained)])
+def test_overridden_allow_request__is_not_entered_again_by_what_it_calls(others: tuple[type, ...]) -> None:
+    entered: list[bool] = []
+
+    class Planned(UserRateThrottle):
+        scope = "planned"
+        rate = "9/h"
+
+        def allow_request(self, request: Any, view: Any) -> bool:
+            entered.append(True)
+            return super().allow_request(request, view)
+
+    assert serve(Planned, *others, user=user(1)).status_code == 200
+    assert entered == [True]
+
+
+def test_overridden_allow_request__that_comes_to_another_claim_each_time(route: str) -> None:
+    rates = iter(["7/h", "8/h", "9/h"])
+
+    class Changing(UserRateThrottle):
+        scope = "changing"
+        rate = "9/h"
+
+        def allow_request(self, request: Any, view: Any) -> bool:
+            self.num_requests, self.duration = self.parse_rate(next(rates))
+            return super().allow_request(request, view)
+
+    assert serve(Burst, Changing, user=user(1)).status_code == 200
+    assert used(route, "burst/60s", "2/min", "user:1") == 1  # decided once, whatever the other has said before
+
+
 def test_cost__is_the_views(route: str) -> None:
     assert serve(Sustained, throttle_cost=3).status_code == 200
     assert used(route, "sustained/86400s", "5/day") == 3

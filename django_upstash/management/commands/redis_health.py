@@ -8,28 +8,23 @@ from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.utils.module_loading import import_string
 
-from django_upstash import conf
-from django_upstash.inspection.report import Status
-from django_upstash.inspection.sections.base import HEALTHY, UNUSABLE, Outcome, Output, Section, UsageError
-from django_upstash.inspection.sections.breakers import BreakersSection
-from django_upstash.inspection.sections.flush import FlushSection
-from django_upstash.inspection.sections.idempotency import IdempotencySection
-from django_upstash.inspection.sections.key import KeySection
-from django_upstash.inspection.sections.keys import KeysSection
-from django_upstash.inspection.sections.limits import LimitsSection
-from django_upstash.inspection.sections.overview import Overview
-from django_upstash.inspection.sections.queues import QueuesSection
-from django_upstash.inspection.sections.sessions import SessionsSection
-from django_upstash.inspection.sections.stats import StatsSection
-from django_upstash.inspection.sections.tenants import TenantsSection
+from django_upstash.diagnostics.report import Status
+from django_upstash.diagnostics.sections.flush import FlushSection
+from django_upstash.diagnostics.sections.key import KeySection
+from django_upstash.diagnostics.sections.keys import KeysSection
+from django_upstash.diagnostics.sections.overview import Overview
+from django_upstash.diagnostics.sections.section import HEALTHY, UNUSABLE, Outcome, Output, Section, UsageError
+from django_upstash.features import features
+from django_upstash.settings import conf
 
 
 def sections() -> dict[str, Section]:
     """Return the sections by the word that calls each; the overview has none."""
-    overview = Overview(is_deployed=not conf.embedded_allowed())
-    found: list[Section] = [overview, KeysSection(), KeySection(), SessionsSection(), LimitsSection(), StatsSection()]
-    found += [BreakersSection(), IdempotencySection(), FlushSection(), QueuesSection(), TenantsSection()]
+    found: list[Section] = [Overview(is_deployed=not conf.embedded_allowed()), KeysSection(), KeySection()]
+    found += [import_string(path)() for feature in features() for path in feature.sections]
+    found.append(FlushSection())
     return {section.name: section for section in found}
 
 

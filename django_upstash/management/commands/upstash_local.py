@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 if TYPE_CHECKING:
-    from django_upstash.local import LocalServer
+    from django_upstash.dev_server import LocalServer
 
 BANNER = """\
 Upstash REST at {url}, over the Redis at {redis}.
@@ -57,9 +57,9 @@ def port_number(text: str) -> int:
 
 def start(redis_url: str, *, host: str, port: int, token: str | None) -> LocalServer:
     """Return a running server, or raise ``CommandError`` with one sentence that says what to change."""
+    from django_upstash.dev_server import LocalServer
+    from django_upstash.dev_server.backend import BackendError
     from django_upstash.exceptions import ConnectionError
-    from django_upstash.local import LocalServer
-    from django_upstash.local.backend import BackendError
 
     try:
         server = LocalServer(redis_url, host=host, port=port, token=token)

@@ -62,32 +62,40 @@ def run_until_signalled(worker: Worker) -> None:
     if threading.current_thread() is not threading.main_thread():
         worker.run()
         return
-    failures: list[BaseException] = []
     reader, writer = os.pipe()
-
-    def run() -> None:
-        try:
-            worker.run()
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            os.write(writer, b".")
-
-    thread = threading.Thread(target=run, name="worker")
+    running = _WorkerThread(worker, writer)
     try:
         with _signals_to(writer):
-            thread.start()
+            running.thread.start()
             os.read(reader, 1)  # a handler only writes: taking a lock in one may wait for the very thread it interrupts
-        while thread.is_alive():
+        while running.thread.is_alive():
             worker.stop()
-            thread.join(0.1)
+            running.thread.join(0.1)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)  # the second: what runs in threads would be waited for
     finally:
         os.close(reader)
         os.close(writer)
-    if failures:
-        raise failures[0]
+    if running.failure is not None:
+        raise running.failure
+
+
+class _WorkerThread:
+    """Runs a worker in a thread, keeps what it raises, and writes a byte at its end."""
+
+    def __init__(self, worker: Worker, descriptor: int) -> None:
+        self._worker = worker
+        self._descriptor = descriptor
+        self.thread = threading.Thread(target=self._run, name="worker")
+        self.failure: BaseException | None = None
+
+    def _run(self) -> None:
+        try:
+            self._worker.run()
+        except BaseException as error:
+            self.failure = error
+        finally:
+            os.write(self._descriptor, b".")
 
 
 @contextmanager

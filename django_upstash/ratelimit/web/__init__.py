@@ -9,12 +9,12 @@ Rate limits of views and of whole sites: a decorator, a middleware, and what the
 
 from __future__ import annotations
 
-from django_upstash.ratelimit.web.addresses import client_address
+from django_upstash.ratelimit.web.client_addresses import client_address
 from django_upstash.ratelimit.web.decorators import ratelimit
 from django_upstash.ratelimit.web.identities import address, user_or_address
 from django_upstash.ratelimit.web.middleware import RateLimitMiddleware
+from django_upstash.ratelimit.web.request_limit import decisions_about
 from django_upstash.ratelimit.web.responses import problem_response
-from django_upstash.ratelimit.web.visits import decisions_about
 
 __all__ = [
     "RateLimitMiddleware",

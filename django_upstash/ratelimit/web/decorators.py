@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
-
+from django_upstash import callbacks
 from django_upstash.ratelimit.policies import Policy
-from django_upstash.ratelimit.web.guards import Guard, Terms
-from django_upstash.ratelimit.web.visits import named_policies
+from django_upstash.ratelimit.web.request_limit import named_policies
+from django_upstash.ratelimit.web.view_limit import Guard, Terms
 
 # Where a view says by what it is limited, for the system check of scopes.
 GUARDS = "ratelimit_guards"
@@ -32,10 +31,7 @@ def ratelimit(*policies: str | Policy, scope: str | None = None, **terms: Any) -
     given = Terms(**terms)
     if not policies:
         raise ValueError('ratelimit() needs a policy: write @ratelimit("60/min").')
-
-    @lru_cache(maxsize=256)
-    def guard(name: str) -> Guard:
-        return Guard(named_policies(policies, scope or name), given)
+    guard = _guards(policies, scope, given)
 
     def decorate(view: View) -> View:
         if isinstance(view, type):
@@ -44,6 +40,16 @@ def ratelimit(*policies: str | Policy, scope: str | None = None, **terms: Any) -
 
     guard(scope or "default")  # a mistake is found where it stands
     return decorate
+
+
+def _guards(policies: tuple[str | Policy, ...], scope: str | None, terms: Terms) -> Callable[[str], Guard]:
+    """Return the function that makes the guard of a view from its name."""
+
+    @lru_cache(maxsize=256)
+    def guard(name: str) -> Guard:
+        return Guard(named_policies(policies, scope or name), terms)
+
+    return guard
 
 
 def _guarded(view: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
@@ -89,15 +95,22 @@ def _bound_to(view: Any) -> Any:
 
 
 def _is_async(view: Any) -> bool:
-    return iscoroutinefunction(view) or bool(getattr(_bound_to(view), "view_is_async", False))
+    return callbacks.is_async(view) or bool(getattr(_bound_to(view), "view_is_async", False))
 
 
 def _name(view: Any) -> str:
     instance = _bound_to(view)
     if instance is None:
-        return f"{view.__module__}.{view.__qualname__}"
+        return f"{_module(view)}.{callbacks.name_of(view)}"
     # What `dispatch` is called in the class that defines it is the same for all views.
     return f"{type(instance).__module__}.{type(instance).__qualname__}.{view.__name__}"
+
+
+def _module(view: Any) -> str:
+    """Return where a view is from: a partial and an object of a view have no module that says so."""
+    while isinstance(view, partial):
+        view = view.func
+    return str(getattr(view, "__module__", None) or type(view).__module__)
 
 
 def _request(args: tuple[Any, ...]) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.utils.module_loading import import_string
 
-from django_upstash.ratelimit.limiter import Identity
-from django_upstash.ratelimit.web.addresses import client_address
+from django_upstash import callbacks
+from django_upstash.ratelimit.limiter_base import Identity
+from django_upstash.ratelimit.web.client_addresses import client_address
 
 # None is who shall not be limited.
 Identify: TypeAlias = Callable[[Any], Any]
@@ -46,25 +46,30 @@ def identify_by(given: str | Identify) -> Identify:
 
 
 def identified(identify: Identify, request: Any) -> Identity | None:
-    """Return whom a request is counted by, whether the function is to be awaited or not."""
-    return _text(async_to_sync(identify)(request) if iscoroutinefunction(identify) else identify(request))
+    """
+    Return whom a request is counted by, or None where it is not limited.
+
+    Raises ``TypeError`` for anything but a text, a mapping from scopes to texts, or None.
+    """
+    return _identity(identify, callbacks.call(_what(identify), identify, request))
 
 
 async def aidentified(identify: Identify, request: Any) -> Identity | None:
-    """Do as ``identified`` does, awaited: a function that is not for that is called in a thread, for it may do I/O."""
+    """``identified``, awaited: a function that is not async is called in a thread, because it may do I/O."""
     if identify is user_or_address:
         identify = _auser_or_address
     if identify is address:
         return client_address(request)
-    if iscoroutinefunction(identify):
-        return _text(await identify(request))
-    return _text(await sync_to_async(identify)(request))
+    return _identity(identify, await callbacks.acall(_what(identify), identify, request))
 
 
-def _text(found: Any) -> Identity | None:
-    """Return the text that is meant by numbers too, such as a primary key."""
+def _identity(identify: Identify, found: Any) -> Identity | None:
     if found is None:
         return None
     if isinstance(found, Mapping):
-        return {scope: str(identity) for scope, identity in found.items()}
-    return str(found)
+        return {scope: callbacks.text(f"{_what(identify)}[{scope!r}]", one) for scope, one in found.items()}
+    return callbacks.text(_what(identify), found)
+
+
+def _what(identify: Identify) -> str:
+    return f"identity={callbacks.name_of(identify)}"

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
-from django_upstash import conf
 from django_upstash.ratelimit.policies import Policy, default_policy
-from django_upstash.ratelimit.web.guards import Guard, Terms
+from django_upstash.ratelimit.settings import ratelimit_settings
+from django_upstash.ratelimit.web.request_limit import decisions_about, named_policies
 from django_upstash.ratelimit.web.responses import write_fields
-from django_upstash.ratelimit.web.visits import decisions_about, named_policies
+from django_upstash.ratelimit.web.view_limit import Guard, Terms
 
 SCOPE = "site"
 
@@ -56,7 +56,7 @@ class RateLimitMiddleware:
         return self.get_response(request)
 
     def _guard(self, request: Any) -> Guard | None:
-        settings = conf.ratelimit_settings()
+        settings = ratelimit_settings()
         if settings.exempt_paths and request.path_info.startswith(settings.exempt_paths):
             return None
         policies: tuple[Any, ...] = settings.policies or tuple(filter(None, [default_policy()]))

@@ -18,10 +18,11 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 
-from django_upstash import conf
 from django_upstash.ratelimit.decisions import Decision, Outcome, Reason
+from django_upstash.ratelimit.settings import ratelimit_settings
 
 TOO_MANY_REQUESTS = 429
+SERVICE_UNAVAILABLE = 503
 _TYPES = "https://iana.org/assignments/http-problem-types"
 _LARGEST = 999_999_999_999_999  # of an integer in a structured field
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
@@ -30,12 +31,13 @@ _PROBLEMS = {
     Reason.LIMITED: (f"{_TYPES}#quota-exceeded", "Too many requests: the quota has been used up."),
     Reason.COST_ABOVE_LIMIT: (f"{_TYPES}#quota-exceeded", "The request costs more than the quota holds."),
     Reason.UNAVAILABLE: (f"{_TYPES}#temporary-reduced-capacity", "Requests cannot be counted at this time."),
+    Reason.CONGESTED: (f"{_TYPES}#temporary-reduced-capacity", "The server is too busy to count this request."),
     Reason.BLOCKED: ("about:blank", "Too Many Requests"),
 }
 
 
 def write_fields(response: Any, decisions: Sequence[Decision]) -> None:
-    """Write the fields that tell of these decisions; what is said about a scope twice is said as of the last time."""
+    """Write the rate-limit header fields of these decisions; the last decision per scope wins."""
     counted = [decision for decision in decisions if decision.reason is not Reason.DISABLED]
     outcomes = list({outcome.scope: outcome for decision in counted for outcome in decision.outcomes}.values())
     # What a view returns by mistake is left for Django to complain about.
@@ -43,7 +45,7 @@ def write_fields(response: Any, decisions: Sequence[Decision]) -> None:
         return
     response.headers["RateLimit-Policy"] = ", ".join(map(_policy, outcomes))
     response.headers["RateLimit"] = ", ".join(_limits(outcomes))
-    if conf.ratelimit_settings().x_headers:
+    if ratelimit_settings().x_headers:
         deciding = Decision(True, Reason.LIMITED, 1, tuple(outcomes)).deciding
         response.headers["X-RateLimit-Limit"] = str(deciding.limit)
         response.headers["X-RateLimit-Remaining"] = str(deciding.remaining)
@@ -64,25 +66,30 @@ def retry_after(decision: Decision) -> int | None:
     return None if seconds is None else max(1, ceil(seconds))
 
 
+def status(decision: Decision) -> int:
+    """Return the status of a refusal: 503 where it is the site that has too much to do, not the client."""
+    return SERVICE_UNAVAILABLE if decision.reason is Reason.CONGESTED else TOO_MANY_REQUESTS
+
+
 def problem(decision: Decision) -> dict[str, Any]:
     """Return the members of the problem that a refusal is."""
     kind, title = _PROBLEMS.get(decision.reason, _PROBLEMS[Reason.LIMITED])
-    found: dict[str, Any] = {"type": kind, "title": title, "status": TOO_MANY_REQUESTS}
+    found: dict[str, Any] = {"type": kind, "title": title, "status": status(decision)}
     if "#quota-exceeded" in kind:
         found["violated-policies"] = [policy.scope for policy in decision.violated]
     return found
 
 
 def problem_response(request: Any, decision: Decision) -> HttpResponse:
-    """Return the response that refuses: 429, with ``Retry-After`` where waiting helps, and a body for programs."""
+    """Return the response that refuses: 429 or 503, ``Retry-After`` where waiting helps, and a body for programs."""
     body = json.dumps(problem(decision))
-    return HttpResponse(body, status=TOO_MANY_REQUESTS, content_type="application/problem+json")
+    return HttpResponse(body, status=status(decision), content_type="application/problem+json")
 
 
 def write_retry_after(response: Any, decision: Decision) -> None:
     """Say when to come back, unless the response says so itself."""
     seconds = retry_after(decision)
-    if seconds is not None and response.status_code in (TOO_MANY_REQUESTS, 503):
+    if seconds is not None and response.status_code in (TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE):
         response.headers.setdefault("Retry-After", str(seconds))
 
 

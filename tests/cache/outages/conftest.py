@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from django_upstash.local import LocalServer
+from django_upstash.dev_server import LocalServer
+from tests.fault_proxy import FaultProxy
 from tests.servers import Server
-from tests.wire import FaultProxy
 
 PAUSE = 0.05
-LOCAL = {"ON_FAILURE": "local"}
+LOCAL = {"ON_FAILURE": "memory"}
 
 
 @pytest.fixture(params=["native", "rest"])

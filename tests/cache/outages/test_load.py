@@ -14,7 +14,7 @@ import redis
 
 from tests.cache.conftest import OpenCache
 from tests.cache.outages.conftest import LOCAL, PAUSE
-from tests.wire import FaultProxy
+from tests.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.matrix
 
@@ -75,6 +75,7 @@ def outage_under_load(cache: Any, proxy: FaultProxy, bystander: redis.Redis, sec
     assert not bystander.exists("shop:1:deleted")
 
 
+@pytest.mark.default_cases(1)
 def test_outage__under_16_threads(make_cache: OpenCache, route: str, proxy: FaultProxy, bystander: redis.Redis) -> None:
     cache = make_cache(route, KEY_PREFIX="shop", OPTIONS=LOCAL)
     cache.connection.availability.pause = 0.2
@@ -102,7 +103,7 @@ def test_outage__under_100_tasks(make_cache: OpenCache, route: str, proxy: Fault
         assert await asyncio.gather(*map(use, range(100))) == [*range(100)]
         cut()
         assert await asyncio.gather(*map(use, range(100))) == [*range(100)]
-        assert cache.backend_in_use == "local"
+        assert cache.backend_in_use == "memory"
         proxy.heal()
         while cache.backend_in_use != "server":
             await use(0)

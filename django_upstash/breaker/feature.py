@@ -1,0 +1,42 @@
+"""What circuit breakers declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from django_upstash.features import Check, Feature, FlushTarget, Place, State
+from django_upstash.settings import conf
+
+if TYPE_CHECKING:
+    from django_upstash.operations.key_scan import Kind
+
+_SETTING = "ALIAS of UPSTASH_BREAKER"
+
+
+def _places() -> Iterator[Place]:
+    given = conf.setting("UPSTASH_BREAKER")
+    if given is None:
+        return
+    named = given.get("BREAKERS") if isinstance(given, Mapping) else None
+    own = named.values() if isinstance(named, Mapping) else ()
+    default = Place.of(given, _SETTING)
+    yield from dict.fromkeys([default, *(Place.of(entry, _SETTING, default.alias) for entry in own)])
+
+
+def _kinds() -> list[Kind]:
+    from django_upstash.breaker.operations import beginning, forced_key, index_key
+    from django_upstash.operations.key_scan import Kind, beginning_with
+    from django_upstash.operations.keys import glob_escape
+
+    return [*beginning_with(beginning()), *(Kind(glob_escape(key)) for key in (index_key(), forced_key()))]
+
+
+FEATURE = Feature(
+    name="breaker",
+    checks=(Check("django_upstash.breaker.checks.check_breakers"),),
+    state=State(title="breakers", key_beginnings=lambda: ("breaker:",), places=_places, setting=_SETTING),
+    flush_targets=lambda: [FlushTarget(name="breakers", kinds=_kinds)],
+    sections=("django_upstash.breaker.health.BreakersSection",),
+    admin_pages={"CircuitBreakerState": "django_upstash.breaker.admin.page.CircuitBreakerAdmin"},
+)

@@ -1,0 +1,9 @@
+"""Signals of this package, sent with ``send_robust``: no receiver can break what it is told of."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+# A cache answers from elsewhere now. Arguments: location (the connection's alias), key_prefix, backend ("server",
+# "memory" or "default"), error (what kept the server from answering; None at its return).
+backend_changed = Signal()

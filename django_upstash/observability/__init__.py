@@ -1,0 +1,1 @@
+"""Numbers about what this package does, for operators and for metrics."""

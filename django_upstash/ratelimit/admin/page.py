@@ -1,0 +1,126 @@
+"""The page of rate-limit counters: who is limited, how full the limits are, and what was denied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
+
+from django_upstash.admin.actions import Action
+from django_upstash.admin.pages import ALIAS, LIVE, RedisPageAdmin
+from django_upstash.admin.settings import admin_settings
+from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.diagnostics.formatting import escaped
+from django_upstash.models import RateLimitCounter
+from django_upstash.ratelimit.admin import detail
+from django_upstash.ratelimit.admin.actions import ACTIONS, DURATIONS, USUAL
+from django_upstash.ratelimit.admin.facts import rulings_of
+from django_upstash.ratelimit.admin.list import (
+    ROWS,
+    Listing,
+    Wanted,
+    at_limit,
+    columns_of,
+    continue_url,
+    filters_of,
+    pager_of,
+    periods,
+    tiles_of,
+)
+from django_upstash.ratelimit.admin.rows import PER_PAGE, Page, packed, rows, sort, unpacked
+from django_upstash.ratelimit.admin.statistics import counts_statistics, statistics_context
+from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
+from django_upstash.ratelimit.report import limiters
+from django_upstash.ratelimit.report.counters import MOST_TENANTS, Found, Reading, find, lifetimes, named, read
+
+_CHEAP_PAGES, _CHEAP_COUNTERS = 2, 200
+
+
+class RateLimitCounterAdmin(RedisPageAdmin):
+    """The page of rate-limit counters."""
+
+    change_list_template = "admin/django_upstash/ratelimitcounter/change_list.html"
+    change_form_template = "admin/django_upstash/ratelimitcounter/change_form.html"
+    confirm_template = "admin/django_upstash/ratelimitcounter/confirm.html"
+    live_template = "admin/django_upstash/ratelimitcounter/live.html"
+    actions_by_name: ClassVar[Mapping[str, Action]] = ACTIONS
+
+    def prepare(self) -> None:
+        limiters.load_all()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> RateLimitCounter | None:
+        return None if named(object_id) is None else RateLimitCounter(key=object_id)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show one counter."""
+        return detail.show(self, request, unquote(object_id))
+
+    def look(self, request: HttpRequest, sight: Sight) -> dict[str, Any]:
+        wanted = Wanted(request.GET)
+        is_again = ROWS in request.GET
+        listing = self._shown_again(sight, wanted) if is_again else self._listing(sight, wanted)
+        return {
+            "wanted": wanted,
+            "scope": escaped(wanted.scope or ""),
+            "listing": listing,
+            "rows": rows(self, request, listing.shown, f"?{urlencode({ALIAS: self._alias(request)})}"),
+            "tiles": [tile for tile in tiles_of(listing) if not is_again or tile.is_live],
+            "columns": list(columns_of(wanted)),
+            "filters": list(filters_of(listing)),
+            "clear_url": self.changelist_url + f"?{urlencode({ALIAS: self._alias(request)})}",
+            "pager": list(pager_of(listing)),
+            "restart_url": wanted.url(cursor=None, p=None),
+            "continue_url": continue_url(listing),
+            "is_exact": listing.search.is_exact,
+            "counts_again": listing.counts_again,
+            "rulings": list(rulings_of(listing.reading)),
+            "tenant": wanted.tenant or DEFAULT_TENANT,
+            "durations": DURATIONS,
+            "usual_seconds": USUAL,
+            "everywhere_url": wanted.url(everywhere="1", p=None, cursor=None) if listing.search.is_exact else "",
+            **statistics_context(listing.statistics, listing.reading.now, wanted.seconds),
+            "periods": periods(wanted),
+            **self._live(request, sight, listing),
+        }
+
+    def _listing(self, sight: Sight, wanted: Wanted) -> Listing:
+        settings, search = admin_settings(), wanted.search
+        found = find(sight.spending, sight.memory, search, settings.scan_pages, settings.timeout)
+        reading = self._read(sight, wanted, found)
+        fitting = sort([counter for counter in reading.counters if wanted.fits(counter)], wanted.order)
+        page = max(1, min(wanted.page, -(-len(fitting) // PER_PAGE)))
+        shown = sight.spending.run(lifetimes(fitting[(page - 1) * PER_PAGE : page * PER_PAGE]))
+        others = at_limit(reading.counters) - at_limit(shown)
+        return Listing(wanted, search, found, reading, shown, fitting, len(reading.counters), others, page)
+
+    def _shown_again(self, sight: Sight, wanted: Wanted) -> Listing:
+        """Look again at the counters of a page that is shown already."""
+        page = unpacked(wanted.given.get(ROWS, ""))
+        found = Found(page.stored)
+        reading = self._read(sight, wanted, found)
+        shown = sight.spending.run(lifetimes(reading.counters))
+        looked_at, others = page.looked_at, page.others_at_limit
+        return Listing(wanted, wanted.search, found, reading, shown, shown, looked_at, others, is_again=True)
+
+    def _read(self, sight: Sight, wanted: Wanted, found: Found) -> Reading:
+        seconds = wanted.seconds if counts_statistics() else 0
+        return sight.spending.run(read(sight.memory, found.stored, [wanted.tenant or DEFAULT_TENANT], seconds))
+
+    def _live(self, request: HttpRequest, sight: Sight, listing: Listing) -> dict[str, Any]:
+        """Look again in full where that is cheap, and else at the counters on the page alone."""
+        is_cheap = listing.found.pages <= _CHEAP_PAGES and len(listing.found.stored) <= _CHEAP_COUNTERS
+        if is_cheap and ROWS not in request.GET:
+            url = listing.wanted.url(**{LIVE: "1"})
+            return self.live_context(url, sight.spending.requests, sight.spending.commands)
+        keys = [counter.stored.key for counter in listing.shown]
+        again = packed(Page(keys, listing.looked_at, listing.others_at_limit))
+        tenants = {counter.stored.tenant for counter in listing.shown} | {listing.wanted.tenant or DEFAULT_TENANT}
+        unknown = sum(counter.policy is None for counter in listing.shown)
+        per_tenant = 2 if counts_statistics() else 1
+        commands = 2 + per_tenant * min(len(tenants), MOST_TENANTS) + unknown
+        return self.live_context(listing.wanted.url(**{LIVE: "1", ROWS: again}), 2 if unknown else 1, commands)

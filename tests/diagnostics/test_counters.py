@@ -1,0 +1,171 @@
+"""Counters found among all keys, and judged by the policies that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from django_upstash.diagnostics.admin_connection import Sight, sight_of
+from django_upstash.exceptions import ServerAwayError, UpstashError
+from django_upstash.operations import Operation
+from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, SlidingWindow, TokenBucket
+from django_upstash.ratelimit.policy_registry import catalogue
+from django_upstash.ratelimit.report import changes
+from django_upstash.ratelimit.report.counters import ENOUGH, Search, Standing, find, lifetimes, named, read
+from tests.servers import start_valkey
+
+POLICIES = [
+    FixedWindow("4/h", scope="window"),
+    SlidingWindow("5/h", scope="ring"),
+    TokenBucket("1/h", burst=3, scope="bucket"),
+    Concurrency(9, scope="leases"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _patience(settings: Any) -> Iterator[None]:
+    settings.UPSTASH_RATELIMIT = {"TIMEOUT": 20}
+    catalogue.clear()
+    yield
+    catalogue.clear()
+
+
+@pytest.fixture(params=["native", "rest"])
+def sight(request: pytest.FixtureRequest, upstash: dict[str, dict[str, Any]]) -> Sight:
+    return sight_of(str(request.param), 20)
+
+
+@pytest.fixture
+def limiter(sight: Sight) -> RateLimiter:
+    return RateLimiter(POLICIES, alias=sight.settings.alias)
+
+
+def found(sight: Sight, search: Search, pages: int = 20) -> list[str]:
+    return [f"{one.scope} {one.identity}" for one in find(sight.spending, sight.memory, search, pages, 20).stored]
+
+
+def test_named__is_what_this_package_writes() -> None:
+    stored = named("ratelimit:acme%20inc:few:user:1")
+    assert stored is not None
+    assert (stored.tenant, stored.scope, stored.identity) == ("acme inc", "few", "user:1")
+    others = ["ratelimit:a:b", "ratelimit:a:b:", "ratelimit::b:c", "ratelimit:a%2f:b:c", "ratelimit-rules:a", 7, None]
+    assert [name for name in others if named(name) is not None] == []
+
+
+@pytest.mark.parametrize("cursor", ["", "-1", "x", "1" * 21, "0\n"])
+def test_search__refuses_what_is_no_cursor(cursor: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        Search(cursor=cursor)
+
+
+def test_judged__is_what_the_limiter_says(sight: Sight, limiter: RateLimiter) -> None:
+    for _ in range(3):
+        limiter.hit("user:1")
+    said = {outcome.scope: outcome for outcome in limiter.peek("user:1").outcomes}
+    reading = sight.spending.run(read(sight.memory, Search(identity="user:1").names))
+    assert {counter.stored.scope: counter.remaining for counter in reading.counters} == {
+        scope: outcome.remaining for scope, outcome in said.items()
+    }
+    standings = {counter.stored.scope: counter.standing for counter in reading.counters}
+    assert standings == {
+        "window": Standing.BELOW,
+        "ring": Standing.BELOW,
+        "bucket": Standing.AT_LIMIT,
+        "leases": Standing.BELOW,
+    }
+    limits = {counter.stored.scope: (counter.used, counter.limit, counter.share) for counter in reading.counters}
+    assert limits["window"] == (3, 4, 0.75)
+
+
+def test_judged__follows_the_rules(sight: Sight, limiter: RateLimiter) -> None:
+    for name in ("user:1", "user:2", "user:3"):
+        limiter.hit(name)
+    sight.spending.run(changes.set_limit(sight.memory, "default", "window", 1, "user:1"))
+    sight.spending.run(changes.block(sight.memory, "default", ["user:2"], 60))
+    limiter.allow("user:3")
+    names = [one for name in ("user:1", "user:2", "user:3") for one in Search(scope="window", identity=name).names]
+    first, second, third = sight.spending.run(read(sight.memory, names)).counters
+    assert (first.standing, first.limit) == (Standing.AT_LIMIT, 1)
+    assert second.standing is Standing.BLOCKED
+    assert second.listed_for is not None
+    assert 0 < second.listed_for <= 60
+    assert (third.standing, third.listed_for) == (Standing.EXEMPT, None)
+    sight.spending.run(changes.unblock(sight.memory, "default", ["user:2"]))
+    sight.spending.run(changes.set_limit(sight.memory, "default", "window", None, "user:1"))
+    again = sight.spending.run(read(sight.memory, names)).counters
+    assert [counter.standing for counter in again] == [Standing.BELOW, Standing.BELOW, Standing.EXEMPT]
+
+
+def test_set_limit__refuses_what_the_policy_cannot_have(sight: Sight, limiter: RateLimiter) -> None:
+    for scope, limit in (("leases", 10_001), ("window", -1), ("unknown", 5)):
+        with pytest.raises(ValueError, match=r"must be|No limiter"):
+            changes.set_limit(sight.memory, "default", scope, limit)
+
+
+def test_unknown_policy__tells_what_is_stored_and_when_it_ends(sight: Sight, limiter: RateLimiter) -> None:
+    limiter.hit("user:1")
+    names = Search(scope="ring", identity="user:1").names
+    catalogue.clear()
+    (counter,) = sight.spending.run(read(sight.memory, names)).counters
+    assert (counter.standing, counter.algorithm, counter.used) == (Standing.UNKNOWN, "sliding", 1)
+    assert (counter.limit, counter.share, counter.reset_after) == (None, None, None)
+    (ending,) = sight.spending.run(lifetimes([counter]))
+    assert ending.reset_after is not None
+    assert ending.reset_after > 3500
+
+
+def test_find__by_name_by_beginning_and_by_scope(sight: Sight, limiter: RateLimiter) -> None:
+    for name in ("user:1", "user:12", "user:2", "ann@example.com"):
+        limiter.hit(name)
+    window = [f"window user:{number}" for number in (1, 12, 2)]
+    assert sorted(found(sight, Search(scope="window", identity="user:*"))) == window
+    assert sorted(found(sight, Search(scope="window", identity="user:1*"))) == window[:2]
+    assert found(sight, Search(scope="window", identity="user:2")) == window[2:]
+    assert found(sight, Search(scope="window", identity="user:2", everywhere=True)) == window[2:]
+    assert len(found(sight, Search(identity="ann@example.com", everywhere=True))) == len(POLICIES)
+    assert len(found(sight, Search())) == 4 * len(POLICIES)
+    assert found(sight, Search(tenant="acme")) == []
+
+
+def test_find__stops_after_pages_and_after_enough(sight: Sight) -> None:
+    redis = sight.spending.connection.redis
+    redis.mset({f"neighbour:{number}": "" for number in range(3000)})
+    assert find(sight.spending, sight.memory, Search(), 2, 20).pages == 2
+    redis.flushdb()
+    redis.mset({f"ratelimit:default:few:user:{number}": "" for number in range(4000)})
+    some = find(sight.spending, sight.memory, Search(), 20, 20)
+    assert ENOUGH <= len(some.stored) < 4000
+    rest = find(sight.spending, sight.memory, Search(cursor=some.cursor), 1, 20)
+    assert {one.key for one in some.stored}.isdisjoint(one.key for one in rest.stored)
+
+
+def test_spending__counts_every_round_trip(sight: Sight) -> None:
+    def follow(_: Any) -> Any:
+        return Operation((("GET", "a"), ("GET", "b")), len)
+
+    assert sight.spending.run(Operation((("PING",),), follow)) == 2
+    assert (sight.spending.requests, sight.spending.commands) == (2, 3)
+    assert sight.spending.run(Operation((), lambda replies: "known")) == "known"
+    assert (sight.spending.requests, sight.spending.commands) == (2, 3)
+
+
+def test_spending__leaves_a_server_alone_that_is_away_unless_somebody_asked(settings: Any) -> None:
+    ping = Operation((("PING",),), len)
+    with start_valkey() as server:
+        settings.UPSTASH = {"default": {"URL": server.url}}
+        asked, automatic = sight_of("default", 5).spending, sight_of("default", 5, is_automatic=True).spending
+        assert automatic.run(ping) == 1
+        automatic.connection.availability.pause = 3600.0
+        server.stop()
+        for _ in range(2):  # the connection in use breaks, which is no outage; a new one cannot be opened
+            with pytest.raises(UpstashError):
+                automatic.run(ping)
+        failed = automatic.connection.meter.errors
+        with pytest.raises(ServerAwayError):
+            automatic.run(ping)
+        assert automatic.connection.meter.errors == failed
+        server.start()
+        assert asked.run(ping) == 1
+        assert automatic.run(ping) == 1
