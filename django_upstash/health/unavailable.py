@@ -100,8 +100,8 @@ def explained(view: View) -> View:
 
 def unavailable(error: BaseException) -> HttpResponse:
     """Return the page, of status 503, and log what has kept the request from being answered."""
-    text = "A request was answered with 503, because Redis could not be used (%s; connection: %s)."
-    logger.error(text, type(error).__name__, getattr(error, "alias", "") or _away())
+    alias = getattr(error, "alias", "") or _away()
+    logger.error("Redis cannot be used (%s; connection: %s): the response is 503.", type(error).__name__, alias)
     response = HttpResponse(_PAGE, status=503, headers={"Retry-After": str(RETRY_AFTER)})
     add_never_cache_headers(response)
     return response

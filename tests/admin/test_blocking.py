@@ -39,6 +39,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.default_cases(13)
 @pytest.mark.parametrize("identity", hostile.cases(BROKEN))
 def test_block__refuses_broken_addresses(operator: Client, limiter: RateLimiter, route: str, identity: str) -> None:
     for more in ({}, {"_confirmed": "1"}):
@@ -102,6 +103,7 @@ def test_blocks__are_told_apart_when_unblocking_and_in_the_history(
     assert label == identity or identity not in kept + str(notes)
 
 
+@pytest.mark.default_cases(23)
 @pytest.mark.parametrize("identity", [*hostile.texts(hostile.SURROGATES, ["nul"]), *hostile.addresses()])
 def test_block__of_what_nobody_expects(operator: Client, limiter: RateLimiter, route: str, identity: str) -> None:
     for more in ({}, {"_confirmed": "1"}):

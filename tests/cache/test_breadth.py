@@ -87,6 +87,7 @@ def assert_equal(name: str, ours: Any, theirs: Any) -> None:
         assert found == expected
 
 
+@pytest.mark.default_cases(131)
 @pytest.mark.parametrize("name", SYNCHRONOUS)
 def test_cache__has_every_method(open_cache: OpenCache, theirs: RedisCache, name: str) -> None:
     ours = open_cache(KEY_PREFIX="shop")

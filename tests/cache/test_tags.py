@@ -76,6 +76,7 @@ def test_valid__is_there(cache: Any, tag: Callable[[Any], None]) -> None:
     assert cache.delete("k", version=2) is True
 
 
+@pytest.mark.default_cases(151)
 @pytest.mark.parametrize("loss", ["invalidated", "evicted"])
 @ways
 @pytest.mark.parametrize(

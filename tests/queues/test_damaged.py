@@ -58,6 +58,7 @@ def bytes_of(place: str, queue: Queue) -> str:
     return str(getattr(queue.keys, place))
 
 
+@pytest.mark.default_cases(53)
 @pytest.mark.parametrize("line", hostile.cases(NO_JOBS))
 @pytest.mark.parametrize("place", ["ready", "waiting"])
 def test_line__that_is_no_job_is_a_dead_letter(

@@ -170,6 +170,7 @@ def step_among(world: World, policies: Sequence[Policy], step: float, processes:
         world.skip(WINDOW / 10)
 
 
+@pytest.mark.default_cases(19)
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("step", [2, -2, 90, -86400])
 def test_step_of_the_server(open_world: Callable[[], World], name: str, step: float) -> None:
@@ -190,6 +191,7 @@ def test_every_step_of_the_server(open_world: Callable[[], World], name: str, st
     world.check(MOST.get(name, LIMIT))
 
 
+@pytest.mark.default_cases(19)
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("step", [2, -2, 90, -86400])
 def test_step_of_a_process(open_world: Callable[[], World], name: str, step: float) -> None:

@@ -129,6 +129,7 @@ def test_cache__that_ignores_exceptions(refusal: type[Exception], caplog: pytest
     assert len(errors(caplog, "django_upstash.cache")) == 1
 
 
+@pytest.mark.default_cases(17)
 @pytest.mark.parametrize("policy", [FixedWindow("3/h", scope="f"), SlidingWindow("3/h", scope="s")])
 @pytest.mark.parametrize("way", ["open", "local"])
 def test_limits__stay_limits(refusal: type[Exception], policy: Any, way: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -217,6 +217,7 @@ GATEWAY: list[Any] = [
 ]
 
 
+@pytest.mark.default_cases(35)
 @pytest.mark.parametrize("route", ["rest"], indirect=True)
 @pytest.mark.parametrize("commands", [1, 3])
 @pytest.mark.parametrize(("fault", "kind"), GATEWAY)

@@ -146,6 +146,7 @@ async def while_failing(loop: FaultyLoop, connection: Connection, step: str, nam
     return [call.result() for call in calls]
 
 
+@pytest.mark.default_cases(23)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("name", ["GET", "INCR"])
 @pytest.mark.parametrize("is_open", [False, True], ids=["a new connection", "an open one"])
