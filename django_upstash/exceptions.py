@@ -293,6 +293,12 @@ def derive_from_redis() -> None:
     _derived_from.append(module)
 
 
+def as_redis_raises(*kinds: type[UpstashError]) -> tuple[type[Exception], ...]:
+    """Return what ``except`` names to catch these errors, and those of a client of redis-py's own as well."""
+    module = sys.modules.get("redis.exceptions")
+    return (*kinds, *(getattr(module, _REDIS_BASES[kind], kind) for kind in kinds))
+
+
 # Codes as they lead an error line (https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors).
 # redis-py drops a known code from the message; so do we, so that texts compare equal.
 _BY_CODE: dict[str, type[ResponseError | ConnectionError]] = {

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
-from django_upstash.cache.client import UpstashClient
 from django_upstash.cache.failover_state import outages
 from django_upstash.cache.methods.bulk_work import BulkMethods
 from django_upstash.cache.methods.computed import ComputedMethods
@@ -19,9 +16,6 @@ from django_upstash.cache.methods.values import ValueMethods
 from django_upstash.cache.near_cache import LocalStats, tiers
 from django_upstash.observability import numbers
 from django_upstash.observability.numbers import Stats
-from django_upstash.settings import cache_location
-
-_CLIENT = "django_upstash.cache.client.UpstashClient"
 
 
 class UpstashCache(
@@ -34,13 +28,6 @@ class UpstashCache(
     django-redis' on keys, runs as one operation, and has an asynchronous twin whose name begins with "a". Cache
     objects hold no connection of their own: they are made for every thread and task, and closing one closes nothing.
     """
-
-    def __init__(self, server: Any, params: dict[str, Any]) -> None:
-        options = {"CLIENT_CLASS": _CLIENT, **params.get("OPTIONS", {})}
-        if options["CLIENT_CLASS"] in cache_location.DEFAULT_CLIENTS:
-            options["CLIENT_CLASS"] = _CLIENT
-        super().__init__(server, {**params, "OPTIONS": options})
-        self._require_own_client()
 
     @property
     def backend_in_use(self) -> str:
@@ -72,10 +59,3 @@ class UpstashCache(
 
     async def aclose(self, **kwargs: Any) -> None:
         """Do nothing, in no thread either; Django's own would start one."""
-
-    def _require_own_client(self) -> None:
-        if not issubclass(self._client_cls, UpstashClient):
-            raise ImproperlyConfigured(
-                f'OPTIONS["CLIENT_CLASS"] is {self._client_cls.__name__}, which opens connections of its own; '
-                f"leave it out, or name a subclass of {_CLIENT}."
-            )

@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends.base import MEMCACHE_MAX_KEY_LENGTH, BaseCache, default_key_func
 from django.core.exceptions import ImproperlyConfigured
-from django_redis.util import CacheKey, default_reverse_key  # type: ignore[import-untyped]
 
 from django_upstash import callbacks
 from django_upstash.cache import expiry
+from django_upstash.cache.after_import import after_import
 from django_upstash.cache.size_limits import shortened
 from django_upstash.operations.keys import check_encodable, glob_escape
 from django_upstash.wire.meter import Meter
@@ -28,7 +29,15 @@ _ASIDE = "-0"
 _STOCK = ("make_key", "validate_key", "make_and_validate_key")
 
 
-class StoredKey(CacheKey):  # type: ignore[misc]
+class CacheKey(str):
+    """A key as stored in the database; django-redis' class of this name takes its place once that is imported."""
+
+    def original_key(self) -> str:
+        """Return the key without prefix and version."""
+        return self.rsplit(":", 1)[1]
+
+
+class StoredKey(CacheKey):
     """A key as stored in the database, which remembers the key it was made from."""
 
     key: Any
@@ -164,8 +173,7 @@ class Keyspace:
         stored = stored.removeprefix(self._environment)
         if self._reverse is not None:
             return callbacks.key_text("REVERSE_KEY_FUNCTION", self._reverse(stored))
-        reversed_key: str = default_reverse_key(stored)
-        return reversed_key
+        return stored.split(":", 2)[2]
 
     def pattern(self, search: str, version: Any = None, prefix: str | None = None) -> str:
         """Return the pattern that matches, of the keys of one version, those that match ``search``."""
@@ -233,3 +241,12 @@ def _is_stock(backend: type[BaseCache]) -> bool:
 def _common_beginning(texts: list[str]) -> str:
     columns = zip(*texts, strict=False)
     return "".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def _derive(module: ModuleType) -> None:
+    global CacheKey
+    CacheKey = module.CacheKey  # type: ignore[misc]
+    StoredKey.__bases__ = (CacheKey,)
+
+
+after_import("django_redis.util", _derive)

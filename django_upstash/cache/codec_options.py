@@ -12,6 +12,7 @@ from django_upstash.cache.size_limits import CompressorFrom
 from django_upstash.codecs import ValueCodec, signed_codec, unsigned_codec
 
 _PICKLE = "django_redis.serializers.pickle.PickleSerializer"
+_OWN_PICKLE = "django_upstash.codecs.pickles.PickleSerializer"  # the same, without importing redis-py
 _IDENTITY = "django_redis.compressors.identity.IdentityCompressor"
 # What these read is data, no matter who wrote it. Any other serializer may make code of it.
 _DATA_ONLY = frozenset({"django_redis.serializers.json", "django_redis.serializers.msgpack"})
@@ -44,6 +45,7 @@ def flag(options: Mapping[str, Any], name: str, default: bool) -> bool:
 
 def _make(options: Mapping[str, Any], name: str, default: str, methods: tuple[str, str]) -> Any:
     path = options.get(name, default)
+    path = _OWN_PICKLE if path == _PICKLE else path
     try:
         made = import_string(path)(options=dict(options)) if isinstance(path, str) else path(options=dict(options))
     except (ImportError, TypeError) as error:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from django.core.cache.backends.base import default_key_func, get_key_func
 from django.core.signals import setting_changed
-from django_redis.cache import RedisCache  # type: ignore[import-untyped]
 
 from django_upstash import callbacks
 from django_upstash.cache import scans
 from django_upstash.cache import settings as cache_options
 from django_upstash.cache.cache_keys import KeyFunction, Keyspace
 from django_upstash.cache.codec_options import flag, value_codec
-from django_upstash.cache.empty_results import FALLBACKS, IGNORABLE, Fallback
+from django_upstash.cache.empty_results import FALLBACKS, Fallback, ignorable
 from django_upstash.cache.explicit_client import through
 from django_upstash.cache.failover import Defaults, Failover, raise_congestion
 from django_upstash.cache.failover_state import outages
 from django_upstash.cache.near_cache import Near, tiers
+from django_upstash.cache.redis_cache import RedisCacheBase
 from django_upstash.cache.size_limits import SizeGuard
 from django_upstash.connections import Connection, connections
 from django_upstash.exceptions import NoPermissionError, ResponseError, ServerAwayError
@@ -83,7 +83,7 @@ def _making_text(function: Callable[..., Any]) -> Callable[..., str]:
     return key_function
 
 
-class ConnectedCache(RedisCache):  # type: ignore[misc]
+class ConnectedCache(RedisCacheBase):
     """
     What the families of methods in ``methods/`` have in common: the connection, the keyspace, and the failure policy.
 
@@ -185,7 +185,7 @@ class ConnectedCache(RedisCache):  # type: ignore[misc]
                 return through(client, operation)  # type: ignore[no-any-return]
             # An operation without commands knows its result and is not run.
             return self.runner.run(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._instead_of(build.__name__, error, *args, **kwargs)  # type: ignore[no-any-return]
 
     async def _arun(
@@ -196,7 +196,7 @@ class ConnectedCache(RedisCache):  # type: ignore[misc]
             if client is not None:
                 return through(client, operation)  # type: ignore[no-any-return]
             return await self.runner.arun(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._instead_of(build.__name__, error, *args, **kwargs)  # type: ignore[no-any-return]
 
     def _instead_of(self, name: str, error: Exception, /, *args: Any, **kwargs: Any) -> Any:

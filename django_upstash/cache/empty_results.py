@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import redis
-
+from django_upstash.exceptions import ConnectionError, ResponseError, TimeoutError, as_redis_raises
 from django_upstash.operations.key_scan import Page
 
-# An argument that cannot be sent (DataError) is the caller's mistake, and no outage.
-IGNORABLE = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
-
 Fallback = Callable[..., Any]
+
+
+def ignorable() -> tuple[type[Exception], ...]:
+    """Return the errors that ``ON_FAILURE`` is about: not ``DataError``, which is the caller's mistake."""
+    return as_redis_raises(ConnectionError, TimeoutError, ResponseError)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:

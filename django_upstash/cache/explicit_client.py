@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from inspect import isawaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import redis
-
-from django_upstash.exceptions import NoScriptError, UpstashError, server_error
+from django_upstash.exceptions import NoScriptError, ResponseError, UpstashError, as_redis_raises, server_error
 from django_upstash.operations import Command, Operation
+
+if TYPE_CHECKING:
+    import redis
 
 
 def through(client: redis.Redis, operation: Operation[Any]) -> Any:
@@ -30,18 +31,18 @@ def through(client: redis.Redis, operation: Operation[Any]) -> Any:
 def _ask(client: redis.Redis, command: Command) -> Any:
     try:
         reply = client.execute_command(*command)  # type: ignore[no-untyped-call]
-    except redis.ResponseError as error:
+    except as_redis_raises(ResponseError) as error:
         return _ours(error)
     if isawaitable(reply):
         raise TypeError("The client argument takes a redis.Redis; leave it out in asynchronous code.")
     return reply
 
 
-def _ours(error: redis.ResponseError) -> Exception:
+def _ours(error: Exception) -> Exception:
     if isinstance(error, UpstashError):
         return error
     text = str(error)
-    if isinstance(error, redis.exceptions.NoScriptError):
+    if isinstance(error, as_redis_raises(NoScriptError)):
         return NoScriptError(text)
     # redis-py drops the code ERR, and keeps those it does not know.
     return server_error(text if text.partition(" ")[0].isupper() else f"ERR {text}")

@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-import redis
 from django.core.exceptions import ImproperlyConfigured
 
 from django_upstash.cache.combinators import in_turn, known
 from django_upstash.cache.failover_state import Doomed, Outage, Place
 from django_upstash.cache.scans import Sweep
-from django_upstash.exceptions import PoolTimeoutError, ServerAwayError
+from django_upstash.exceptions import (
+    ConnectionError,
+    PoolTimeoutError,
+    ServerAwayError,
+    TimeoutError,
+    as_redis_raises,
+)
 from django_upstash.log import get_logger
 from django_upstash.operations import Operation, command, only, then
 from django_upstash.operations.steps import Flow, Run, Runner, adrive, drive
@@ -23,12 +28,19 @@ from django_upstash.operations.steps import Flow, Run, Runner, adrive, drive
 if TYPE_CHECKING:
     from django_upstash.wire.availability import Availability
 
-# A server that refuses a command is there. So is one that this process has no connection free to ask, which is raised:
-# an answer in the server's place would hide that the process has too much to do.
-AWAY = (redis.ConnectionError, redis.TimeoutError)
 _PIECE = 500
 _BACK: Final = object()
 logger = get_logger("django_upstash.cache")
+
+
+def away() -> tuple[type[Exception], ...]:
+    """
+    Return the errors that may mean an outage.
+
+    A server that refuses a command is there. So is one that this process has no connection free to ask, which is
+    raised: an answer in the server's place would hide that the process has too much to do.
+    """
+    return as_redis_raises(ConnectionError, TimeoutError)
 
 
 def raise_congestion(error: Exception, availability: Availability) -> None:
@@ -49,7 +61,7 @@ class Defaults:
         self.require()
         try:
             result = self._server.run(operation)
-        except AWAY as error:
+        except away() as error:
             raise_congestion(error, self._availability)
             self._outage.use("default", error)
             raise
@@ -60,7 +72,7 @@ class Defaults:
         self.require()
         try:
             result = await self._server.arun(operation)
-        except AWAY as error:
+        except away() as error:
             raise_congestion(error, self._availability)
             self._outage.use("default", error)
             raise
@@ -104,7 +116,7 @@ class Failover:
             started = perf_counter()
             try:
                 return self._server.run(operation)
-            except AWAY as error:
+            except away() as error:
                 raise_congestion(error, self._availability)
                 self._outage.begin(error, started)
                 return drive(self._flow(operation, has_failed=True))
@@ -115,7 +127,7 @@ class Failover:
             started = perf_counter()
             try:
                 return await self._server.arun(operation)
-            except AWAY as error:
+            except away() as error:
                 raise_congestion(error, self._availability)
                 self._outage.begin(error, started)
                 return await adrive(self._flow(operation, has_failed=True))
@@ -126,7 +138,7 @@ class Failover:
         started = perf_counter()
         try:
             drive(self._try_server() if self._outage.place is Place.LOCAL else self._finish_return())
-        except AWAY as error:
+        except away() as error:
             raise_congestion(error, self._availability)
             self._outage.begin(error, started)
         if self._outage.place is not Place.SERVER:
@@ -153,7 +165,7 @@ class Failover:
                 try:
                     yield from self._finish_return()
                     return (yield Run(self._server, operation))
-                except AWAY as error:
+                except away() as error:
                     raise_congestion(error, self._availability)
                     self._outage.begin(error, started)
                     has_failed = True
@@ -166,7 +178,7 @@ class Failover:
         changed = self._outage.changed()
         try:
             yield Run(self._server, self._deleting(changed) if changed else command("PING"))
-        except AWAY as error:
+        except away() as error:
             logger.debug("The server is still away: %s", error)
         else:
             self._outage.turn_back(changed)

@@ -8,7 +8,7 @@ is there, the method is called again, and gets it.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redis.client import EMPTY_RESPONSE
@@ -16,15 +16,10 @@ from redis.client import EMPTY_RESPONSE
 from django_upstash.adapters import commands
 from django_upstash.adapters.redis import RouteRedis
 from django_upstash.cache.combinators import known
-from django_upstash.codecs import UNREADABLE, decode_member, encode_member
-from django_upstash.operations import Operation, Reply, checked
+from django_upstash.operations import Operation, Reply
 
 if TYPE_CHECKING:
     from django_redis.client import DefaultClient  # type: ignore[import-untyped]
-
-    from django_upstash.cache.cache_keys import Keyspace
-
-_START = b"0"
 
 
 class _Asked(Exception):
@@ -76,27 +71,3 @@ def _performed(call: Callable[[tuple[Reply, ...]], Any], replies: tuple[Reply, .
 def _go_on(call: Callable[[tuple[Reply, ...]], Any], replies: tuple[Reply, ...]) -> Any:
     operation = _performed(call, replies)
     return operation if operation.commands else operation.parse([])
-
-
-async def members(
-    space: Keyspace,
-    run: Callable[[Operation[Any]], Any],
-    key: Any,
-    match: str | None = None,
-    count: int | None = 10,
-    version: Any = None,
-) -> AsyncIterator[Any]:
-    """Yield the members of a set, a page at a time; one may come twice."""
-    stored, _ = space.name(key, version)
-    options: list[Any] = [*(("MATCH", encode_member(match)) if match else ()), *(("COUNT", count) if count else ())]
-    cursor = _START
-    while True:
-        cursor, found = await run(
-            Operation((("SSCAN", stored, cursor, *options),), lambda replies: checked(replies)[0])
-        )
-        for item in found:
-            member = decode_member(item)
-            if member is not UNREADABLE:
-                yield member
-        if cursor == _START:
-            return

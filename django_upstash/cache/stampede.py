@@ -21,7 +21,7 @@ from asgiref.sync import SyncToAsync
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import expiry, tags, versioned_entry
-from django_upstash.cache.empty_results import IGNORABLE
+from django_upstash.cache.empty_results import ignorable
 from django_upstash.cache.operations import MISSING
 from django_upstash.cache.single_flight import LEAD, Flight, Party, Waiter, flights
 from django_upstash.cache.versioned_entry import Found
@@ -198,7 +198,7 @@ class GetOrSet:
         name = self._space.aside("lease", self._stored)
         try:
             yield Run(self._runner, leases.release(self._space.capabilities, name, token))
-        except IGNORABLE as error:
+        except ignorable() as error:
             logger.debug("A lease was not released (%s); it ends by itself.", type(error).__name__)
 
     def _produced_since(self, found: Found, latest: Found, may_compute: bool) -> Flow[Any]:
@@ -276,7 +276,7 @@ class GetOrSet:
     def _ask(self, operation: Operation[Any], instead: Any) -> Flow[Any]:
         try:
             return (yield Run(self._runner, operation))
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._cache.fall_back(error, lambda: instead, (), {})
 
     @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from django_upstash.codecs.envelopes import MARK as ENVELOPE
 from django_upstash.codecs.envelopes import opened
+from django_upstash.codecs.pickles import PickleSerializer
 from django_upstash.codecs.signing import END, HEADER_SIZE, Signer
 from django_upstash.codecs.text import MARK, Encoded, marked, unmarked
 from django_upstash.log import get_logger
@@ -205,12 +206,11 @@ def _loads_enveloped(loads: Loads, stored: bytes, key: bytes, default: Any) -> A
 
 
 def _functions(serializer: Serializer) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
-    if type(serializer).__module__ != "django_redis.serializers.pickle":
+    if type(serializer) is not PickleSerializer:
         return serializer.dumps, serializer.loads
-    protocol: int = serializer._pickle_version  # type: ignore[attr-defined]
-    if protocol == pickle.DEFAULT_PROTOCOL:
+    if serializer.protocol == pickle.DEFAULT_PROTOCOL:
         return pickle.dumps, pickle.loads
-    return partial(pickle.dumps, protocol=protocol), pickle.loads
+    return partial(pickle.dumps, protocol=serializer.protocol), pickle.loads
 
 
 def _decompress(compressor: Compressor, payload: bytes) -> bytes:

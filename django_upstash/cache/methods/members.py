@@ -7,9 +7,8 @@ from time import perf_counter
 from typing import Any
 
 from django_upstash.cache.connected_cache import ConnectedCache
-from django_upstash.cache.empty_results import COLLECTION_FALLBACKS, IGNORABLE
-from django_upstash.cache.failover import AWAY, Defaults, Failover, raise_congestion
-from django_upstash.cache.replay import rehearsed
+from django_upstash.cache.empty_results import COLLECTION_FALLBACKS, ignorable
+from django_upstash.cache.failover import Defaults, Failover, away, raise_congestion
 
 
 class MemberMethods(ConnectedCache):
@@ -25,16 +24,18 @@ class MemberMethods(ConnectedCache):
             method = getattr(self.client, name)
             failover = self.failover
             found = method(*args, **kwargs) if failover is None else self._watched(failover, method, args, kwargs)
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self.fall_back(error, COLLECTION_FALLBACKS[name], args, kwargs)
         return self._guarded(found) if isinstance(found, Iterator) else found
 
     async def _amembers(self, name: str, /, *args: Any, **options: Any) -> Any:
         kwargs = {option: value for option, value in options.items() if value is not None}
+        from django_upstash.cache.replay import rehearsed  # imports redis-py
+
         try:
             operation = rehearsed(self.client, name, args, kwargs)
             return await self._members_runner.arun(operation) if operation.commands else operation.parse([])
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self.fall_back(error, COLLECTION_FALLBACKS[name], args, kwargs)
 
     def _watched(self, failover: Defaults | Failover, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -42,7 +43,7 @@ class MemberMethods(ConnectedCache):
         started = perf_counter()
         try:
             found = method(*args, **kwargs)
-        except AWAY as error:
+        except away() as error:
             raise_congestion(error, self.connection.availability)
             failover.failed(error, started)
             raise
@@ -52,5 +53,5 @@ class MemberMethods(ConnectedCache):
     def _guarded(self, items: Iterator[Any]) -> Iterator[Any]:
         try:
             yield from items
-        except IGNORABLE as error:
+        except ignorable() as error:
             self.fall_back(error, lambda: None, (), {})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from django_upstash.cache.empty_results import IGNORABLE
+from django_upstash.cache.empty_results import ignorable
 from django_upstash.cache.methods.members import MemberMethods
-from django_upstash.cache.replay import members
+from django_upstash.cache.set_scan import members
 
 # mypy: disable-error-code="no-any-return"
 # redis-py's client has the types of the replies, and a project's own CLIENT_CLASS the last word.
@@ -183,5 +183,5 @@ class SetMethods(MemberMethods):
         try:
             async for member in members(self.keyspace, self._members_runner.arun, key, match, count, version):
                 yield member
-        except IGNORABLE as error:
+        except ignorable() as error:
             self.fall_back(error, lambda: None, (), {})

@@ -9,7 +9,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import counters, many, operations
 from django_upstash.cache.connected_cache import ConnectedCache
-from django_upstash.cache.empty_results import IGNORABLE
+from django_upstash.cache.empty_results import ignorable
 from django_upstash.cache.explicit_client import through
 from django_upstash.cache.tags import invalidate_tags
 
@@ -29,7 +29,7 @@ class ValueMethods(ConnectedCache):
         try:
             operation = operations.get(self.keyspace, key, default, version)
             return self.runner.run(operation) if client is None else through(client, operation)
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._instead_of("get", error, key, default)
 
     async def aget(self, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Any:
@@ -37,7 +37,7 @@ class ValueMethods(ConnectedCache):
         try:
             operation = operations.get(self.keyspace, key, default, version)
             return await self.runner.arun(operation) if client is None else through(client, operation)
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._instead_of("get", error, key, default)
 
     def get_many(self, keys: Iterable[Any], version: Any = None, client: Any = None) -> dict[Any, Any]:
@@ -47,7 +47,7 @@ class ValueMethods(ConnectedCache):
             if client is not None:
                 return through(client, operation)
             return self.runner.run(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._instead_of("get_many", error, keys)
 
     async def aget_many(self, keys: Iterable[Any], version: Any = None, client: Any = None) -> dict[Any, Any]:
@@ -57,7 +57,7 @@ class ValueMethods(ConnectedCache):
             if client is not None:
                 return through(client, operation)
             return await self.runner.arun(operation) if operation.commands else operation.parse([])  # type: ignore[return-value]
-        except IGNORABLE as error:
+        except ignorable() as error:
             return self._instead_of("get_many", error, keys)
 
     def set(
