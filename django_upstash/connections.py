@@ -277,6 +277,7 @@ class Connections:
     def __init__(self) -> None:
         self._connections: dict[Any, Connection] = {}
         self._lock = Lock()
+        self.generation = 0  # of the connections that are here; what was made with an earlier one is out of date
 
     def __getitem__(self, alias: str) -> Connection:
         found = self._connections.get(alias)
@@ -300,6 +301,7 @@ class Connections:
         with self._lock:
             closing = list(self._connections.values())
             self._connections.clear()
+            self.generation += 1
         for connection in closing:
             connection.close()
 

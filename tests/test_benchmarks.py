@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROWS = {
     *[f"native {task.name}" for task in TASKS],
     "native 16 threads",
+    "native get of a cache made for a request",
     "native aget 100 B",
     "native 100 gathered aget",
     "REST get 100 B",

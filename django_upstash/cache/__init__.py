@@ -15,5 +15,6 @@ def __getattr__(name: str) -> Any:
     if name == "UpstashCache":
         from django_upstash.cache.backend import UpstashCache
 
+        globals()[name] = UpstashCache  # for whom this function is not called again
         return UpstashCache
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache, wraps
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from django.core.cache.backends.base import default_key_func, get_key_func
@@ -20,6 +20,13 @@ from django_upstash.cache.explicit_client import through
 from django_upstash.cache.failover import Defaults, Failover, raise_congestion
 from django_upstash.cache.failover_state import outages
 from django_upstash.cache.near_cache import Near, tiers
+from django_upstash.cache.prototypes import (
+    forget_prototypes,
+    keep_prototype,
+    prototype,
+    settings_key,
+    shared_property,
+)
 from django_upstash.cache.redis_cache import RedisCacheBase
 from django_upstash.cache.size_limits import SizeGuard
 from django_upstash.connections import Connection, connections
@@ -56,6 +63,7 @@ class _Naming:
 
     def __set__(self, cache: ConnectedCache, value: Any) -> None:
         cache.__dict__[self._name] = value
+        cache.__dict__["_prototype"] = None
         for made in ("_members_runner", "failover", "keyspace", "runner"):
             cache.__dict__.pop(made, None)
 
@@ -95,38 +103,47 @@ class ConnectedCache(RedisCacheBase):
     key_func = _KeyFunction()
     default_timeout = _Naming()
 
+    _prototype: ConnectedCache | None = None
+
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
-        super().__init__(server, params)
+        key = settings_key(type(self), server, params)
+        made = None if key is None else prototype(key)
+        if made is None:
+            super().__init__(server, params)
+            made = None if key is None else keep_prototype(key, self)
+        else:
+            self.__dict__.update(made.__dict__)
+        self._prototype = made
         _caches.add(self)
 
-    @cached_property
+    @shared_property
     def connection(self) -> Connection:
         """The connection that ``LOCATION`` names, shared by the whole process."""
         settings = _settings(self._server, self._params["OPTIONS"])
         is_url = cache_location.is_url(cache_location.single(self._server))
         return connections.for_settings(settings) if is_url else connections[settings.alias]
 
-    @cached_property
+    @shared_property
     def options(self) -> CacheOptions:
         """What ``OPTIONS`` say about the near tier, outages, and sizes."""
         return cache_options.read(self._params["OPTIONS"], self._ignore_exceptions)
 
-    @cached_property
+    @shared_property
     def runner(self) -> Runner:
         """What runs the operations of this cache: its connection, behind the failure policy and the near tier."""
         return self.failover or self._tiered()
 
-    @cached_property
+    @shared_property
     def failover(self) -> Defaults | Failover | None:
         """What does without the server in an outage; None where errors are raised."""
         return self._without_server(self._tiered())
 
-    @cached_property
+    @shared_property
     def _members_runner(self) -> Runner:
         # Members, fields and items are not what the near tier remembers.
         return self._without_server(self.connection) or self.connection
 
-    @cached_property
+    @shared_property
     def keyspace(self) -> Keyspace:
         """What operations of this cache need to know."""
         connection, sizes = self.connection, self.options
@@ -219,7 +236,9 @@ def _remembered_settings(location: Any, options: tuple[tuple[str, Any], ...]) ->
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting in ("CACHES", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "UPSTASH", PREFIX_SETTING):
         _remembered_settings.cache_clear()
+        forget_prototypes()
         for cache in list(_caches):
+            cache._prototype = None
             for name in _DERIVED:
                 cache.__dict__.pop(name, None)
 
