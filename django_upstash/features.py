@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
     from django_upstash.settings.connection import ConnectionSettings
 
 NAMES = (

@@ -8,7 +8,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error
 
-from django_upstash.admin.settings import SCHEMA, admin_settings
+from django_upstash.settings.admin import SCHEMA, admin_settings
 from django_upstash.settings.rules import Mistake
 
 

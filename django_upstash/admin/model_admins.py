@@ -15,8 +15,8 @@ from django.urls import path
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from django_upstash.admin.settings import admin_settings
 from django_upstash.health.unavailable import explained
+from django_upstash.settings.admin import admin_settings
 
 if TYPE_CHECKING:
     from django_upstash.admin.pages import RedisPageAdmin

@@ -19,11 +19,11 @@ from django.utils.text import capfirst
 
 from django_upstash.admin.formatting import cost_words, number
 from django_upstash.admin.model_admins import RedisModelAdmin
-from django_upstash.admin.settings import admin_settings
 from django_upstash.diagnostics.admin_connection import Sight, sight_of
 from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.exceptions import UpstashError
 from django_upstash.settings import conf
+from django_upstash.settings.admin import admin_settings
 
 if TYPE_CHECKING:
     from django_upstash.admin.actions import Action

@@ -9,7 +9,7 @@ from django_upstash.features import Check, Feature, FlushTarget, Place, State
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
 
 _SETTING = "ALIAS of UPSTASH_BREAKER"
 
@@ -26,7 +26,8 @@ def _places() -> Iterator[Place]:
 
 def _kinds() -> list[Kind]:
     from django_upstash.breaker.operations import beginning, forced_key, index_key
-    from django_upstash.operations.key_scan import Kind, beginning_with
+    from django_upstash.operations.key_kind import Kind
+    from django_upstash.operations.key_scan import beginning_with
     from django_upstash.operations.keys import glob_escape
 
     return [*beginning_with(beginning()), *(Kind(glob_escape(key)) for key in (index_key(), forced_key()))]

@@ -11,7 +11,7 @@ from django_upstash.cache.client_values import ClientValues
 from django_upstash.cache.hashes_and_lists import HashesAndLists
 from django_upstash.cache.readable_members import ReadableMembers
 from django_upstash.codecs import decode_member, encode_field, encode_member
-from django_upstash.operations.key_scan import texts
+from django_upstash.operations.key_kind import texts
 
 if TYPE_CHECKING:
     import redis

@@ -10,7 +10,7 @@ from django_upstash.features import Check, Feature, FlushTarget
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
 
 
 def _flush_targets() -> Iterator[FlushTarget]:
@@ -22,7 +22,7 @@ def _flush_targets() -> Iterator[FlushTarget]:
 def _kinds(alias: str) -> list[Kind]:
     from django.core.cache import caches
 
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
 
     return [Kind(*caches[alias].keyspace.everything())]  # type: ignore[attr-defined]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django_upstash.codecs import UNREADABLE, decode_field, encode_field
-from django_upstash.operations.key_scan import texts
+from django_upstash.operations.key_kind import texts
 
 
 class HashesAndLists:

@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     shared_property = cached_property
 else:
 
-    class shared_property(cached_property):  # noqa: N801: like the one it extends
+    class shared_property(cached_property):
         """A ``cached_property`` that caches of equal settings take from their prototype."""
 
         def __get__(self, cache: Any, owner: type | None = None) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 from django_upstash.cache.cache_keys import Keyspace
 from django_upstash.operations import Operation, key_scan, then
-from django_upstash.operations.key_scan import START, Kind, Page, Progress, Swept, removal
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START, Page, Progress, Swept, removal
 
 __all__ = ["START", "Sweep", "clear", "delete_pattern", "keys", "page"]
 

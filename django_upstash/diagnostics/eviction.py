@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from django_upstash.diagnostics import state
 from django_upstash.diagnostics.server import ServerInfo, server_info
 from django_upstash.exceptions import ResponseError
-from django_upstash.operations.key_scan import Kind, pages
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import pages
 
 if TYPE_CHECKING:
     from django_upstash.connections import Connection

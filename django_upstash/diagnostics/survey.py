@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django_upstash.diagnostics.arguments import is_count
 from django_upstash.diagnostics.formatting import counted, duration, size
 from django_upstash.operations import Operation
-from django_upstash.operations.key_scan import Kind, pages
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import pages
 
 if TYPE_CHECKING:
     from django_upstash.connections import Connection

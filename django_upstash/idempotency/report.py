@@ -12,7 +12,7 @@ from django_upstash.exceptions import ResponseError
 from django_upstash.idempotency.keys import beginning as beginning_of_keys
 from django_upstash.idempotency.records import DONE, IN_PROGRESS
 from django_upstash.operations import Command, Operation, Reply, checked
-from django_upstash.operations.key_scan import Kind
+from django_upstash.operations.key_kind import Kind
 from django_upstash.operations.keys import glob_escape, percent_encoded
 
 if TYPE_CHECKING:

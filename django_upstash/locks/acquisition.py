@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from django_upstash.connections import Connection
 from django_upstash.exceptions import ConnectionError, TimeoutError
 from django_upstash.forks import random
 from django_upstash.locks import operations
 from django_upstash.locks.holding import Holding, now
-from django_upstash.operations import Operation
+from django_upstash.operations import Operation, leases
 from django_upstash.operations.steps import Flow, Run, Sleep
-
-if TYPE_CHECKING:
-    from django_upstash.locks.lock import Lock
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.02, 1.0, 2.0
 LOST_REPLY = (ConnectionError, TimeoutError)
 
 
+@dataclass
 class Acquisition:
     """
     One acquisition of a lock, as its token asks for it.
@@ -28,15 +27,17 @@ class Acquisition:
     finds the lock its own; a second loss in a row is raised.
     """
 
-    def __init__(self, lock: Lock, token: str) -> None:
-        self._lock = lock
-        self._token = token
-        self._in_doubt = False
+    connection: Connection
+    name: str
+    token: str
+    wait: float | None  # seconds; None: as long as it takes
+    lease: float  # seconds
+    fencing: bool
+    _in_doubt: bool = False
 
     def steps(self) -> Flow[Holding | None]:
         """Ask until the lock is taken, and return the ``Holding``; None once the time is over."""
-        wait = self._lock.wait
-        gives_up = math.inf if wait is None else now() + wait
+        gives_up = math.inf if self.wait is None else now() + self.wait
         for pause in pauses():
             holding = yield from self._ask()
             if holding is not None:
@@ -46,33 +47,35 @@ class Acquisition:
                 break
             yield Sleep(min(pause, left))
         if self._in_doubt:
-            yield Run(self._lock.connection, self._lock.deleting(self._token))
+            yield Run(self.connection, self._deleting())
         return None
 
     def _ask(self) -> Flow[Holding | None]:
         began = now()
         try:
-            number: int | None = yield Run(self._lock.connection, self._asking())
+            number: int | None = yield Run(self.connection, self._asking())
         except LOST_REPLY:
             self._in_doubt = True
             began = now()
-            number = yield Run(self._lock.connection, self._asking())
-        ends = began + self._lock.lease
+            number = yield Run(self.connection, self._asking())
+        ends = began + self.lease
         if number is not None and now() < ends:
-            return Holding(self._token, ends, number if self._lock.fencing else None)
+            return Holding(self.token, ends, number if self.fencing else None)
         self._in_doubt = self._in_doubt or number is not None  # an answer that took longer than the lease
         return None
 
     def _asking(self) -> Operation[int | None]:
-        lock = self._lock
         return operations.acquire(
-            lock.connection.capabilities,
-            lock.name,
-            self._token,
-            milliseconds(lock.lease),
-            fencing=lock.fencing,
+            self.connection.capabilities,
+            self.name,
+            self.token,
+            milliseconds(self.lease),
+            fencing=self.fencing,
             in_doubt=self._in_doubt,
         )
+
+    def _deleting(self) -> Operation[int]:
+        return leases.release(self.connection.capabilities, operations.key(self.name), self.token)
 
 
 def pauses() -> Iterator[float]:

@@ -99,7 +99,7 @@ class Lock:
         """Take the lock, waiting for it as ``wait`` says; return whether it was taken."""
         self._begin()
         try:
-            self._acquired = drive(Acquisition(self, token_hex(16)).steps())
+            self._acquired = drive(self._acquisition(token_hex(16)).steps())
         finally:
             self._end_unless_held()
         if self._holding is not None and self.renew:
@@ -141,7 +141,7 @@ class Lock:
         self._begin()
         token = token_hex(16)
         try:
-            self._acquired = await adrive(Acquisition(self, token).steps())
+            self._acquired = await adrive(self._acquisition(token).steps())
         except asyncio.CancelledError:
             self._abandon(token)
             raise
@@ -211,6 +211,9 @@ class Lock:
             raise RuntimeError(f"This object holds or awaits lock {self.name!r} already; make one for each holder.")
         self._acquired = self._renewal = None  # what was here belongs to the process that this one was forked from
 
+    def _acquisition(self, token: str) -> Acquisition:
+        return Acquisition(self.connection, self.name, token, self.wait, self.lease, self.fencing)
+
     def _end_unless_held(self) -> None:
         if self._holding is None:
             self._use.end()
@@ -233,10 +236,10 @@ class Lock:
     def _releasing(self, holding: Holding) -> Flow[Any]:
         try:
             # Not sent twice unseen: a second attempt finds nothing where the first has deleted.
-            was_ours = yield Run(self.connection, self.deleting(holding.token, replay_safe=False))
+            was_ours = yield Run(self.connection, self._deleting(holding.token, replay_safe=False))
         except LOST_REPLY:
             may_be_deleted = holding.remaining > 0
-            was_ours = (yield Run(self.connection, self.deleting(holding.token))) or may_be_deleted
+            was_ours = (yield Run(self.connection, self._deleting(holding.token))) or may_be_deleted
         if not was_ours:
             raise self._lost()
 
@@ -254,7 +257,7 @@ class Lock:
                 raise self._lost() from failure
             logger.warning("Lock %r was not released (%s); it ends by itself.", self.name, type(failure).__name__)
 
-    def deleting(self, token: str, *, replay_safe: bool = True) -> Operation[int]:
+    def _deleting(self, token: str, *, replay_safe: bool = True) -> Operation[int]:
         """Return the operation that gives the lock back; its result is 1 where this token held it."""
         capabilities = self.connection.capabilities
         return leases.release(capabilities, operations.key(self.name), token, replay_safe=replay_safe)
@@ -282,7 +285,7 @@ class Lock:
 
     async def _release_quietly(self, token: str) -> None:
         try:
-            await self.connection.arun(self.deleting(token))
+            await self.connection.arun(self._deleting(token))
         except UpstashError as error:
             logger.debug("A cancelled lock was not released (%s); it ends by itself.", type(error).__name__)
 

@@ -8,7 +8,7 @@ What a pattern cannot say exactly, a function of the key says.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
@@ -16,27 +16,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from django_upstash.callbacks import refuse_awaitable
 from django_upstash.operations import Command, Operation, Reply, checked
+from django_upstash.operations.key_kind import Kind
 from django_upstash.operations.keys import glob_escape
 from django_upstash.operations.steps import Flow, Run, Runner
 
 PAGE_SIZE = 1000
 START = "0"
-
-
-def _everything(key: str) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Kind:
-    """The keys that match a pattern of SCAN, and of which ``belongs`` is true."""
-
-    pattern: str
-    belongs: Callable[[str], Any] = _everything
-
-    def of(self, found: Sequence[bytes]) -> list[str]:
-        """Return those of the keys that are of this kind; names that are no text are nobody's here."""
-        return [key for key in texts(found) if self.belongs(key)]
 
 
 def beginning_with(*beginnings: str) -> list[Kind]:
@@ -160,15 +145,6 @@ def read_scan(reply: Any) -> tuple[list[bytes], str | None]:
 def _page_of(kind: Kind, reply: Any) -> Page:
     names, cursor = read_scan(reply)
     return Page(kind.of(names), cursor)
-
-
-def texts(found: Iterable[bytes]) -> Iterator[str]:
-    """Yield those of the names that are text, as all of this package's own are."""
-    for key in found:
-        try:
-            yield key.decode()
-        except UnicodeDecodeError:
-            continue
 
 
 @lru_cache(maxsize=64)

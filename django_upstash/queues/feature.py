@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django_upstash.features import Feature, FlushTarget, State
 
 if TYPE_CHECKING:
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
 
 
 def _kinds() -> list[Kind]:

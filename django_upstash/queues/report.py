@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from django_upstash.connections import Connection
-from django_upstash.operations.key_scan import Kind, pages
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import pages
 from django_upstash.queues.clocks import clock_of
 from django_upstash.queues.keys import QueueKeys, pattern, queue_name
 from django_upstash.queues.operations import QueueStats, stats

@@ -9,7 +9,7 @@ from django_upstash.features import Check, Feature, FlushTarget, Place, State
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
 
 
 def _places() -> Iterator[Place]:

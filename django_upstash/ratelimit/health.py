@@ -12,7 +12,8 @@ from django_upstash.diagnostics.formatting import counted, duration, escaped, ta
 from django_upstash.diagnostics.sections.confirmation import add_confirmation, check_confirmation
 from django_upstash.diagnostics.sections.section import DatabaseSection, Looking, Options, UsageError
 from django_upstash.operations import Operation, Reply, checked
-from django_upstash.operations.key_scan import Kind, pages
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import pages
 from django_upstash.ratelimit.keys import stored_identity
 from django_upstash.ratelimit.policies import Policy
 from django_upstash.ratelimit.process_state import Memory

@@ -10,7 +10,7 @@ from django_upstash.sessions.settings import session_settings, uses_sessions
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
-    from django_upstash.operations.key_scan import Kind
+    from django_upstash.operations.key_kind import Kind
     from django_upstash.settings.connection import ConnectionSettings
 
 _SETTING = "ALIAS of UPSTASH_SESSIONS"

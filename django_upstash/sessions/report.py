@@ -10,7 +10,7 @@ from django_upstash.diagnostics.eviction import eviction_of
 from django_upstash.diagnostics.survey import GONE, Extent, Survey, conduct
 from django_upstash.exceptions import ResponseError
 from django_upstash.operations import Operation, Reply, checked
-from django_upstash.operations.key_scan import Kind
+from django_upstash.operations.key_kind import Kind
 from django_upstash.operations.keys import glob_escape
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 from django.utils.module_loading import import_string
 
 from django_upstash.operations import Operation, only
-from django_upstash.operations.key_scan import PAGE_SIZE, START, Kind, page
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import PAGE_SIZE, START, page
 from django_upstash.operations.keys import glob_escape
 from django_upstash.operations.steps import Flow
 from django_upstash.sessions.bodies import Record, Rejected

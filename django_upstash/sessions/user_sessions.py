@@ -16,7 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_upstash.exceptions import ResponseError
 from django_upstash.log import get_logger
 from django_upstash.operations import Operation, only
-from django_upstash.operations.key_scan import START, Kind, Progress, Swept, collect
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START, Progress, Swept, collect
 from django_upstash.operations.keys import glob_escape
 from django_upstash.operations.steps import Flow, twins
 from django_upstash.sessions import index

@@ -16,12 +16,12 @@ from django_upstash.admin.components import Filter, Option, Tile
 from django_upstash.admin.formatting import cost_words, number
 from django_upstash.admin.pages import ALIAS, RedisPageAdmin
 from django_upstash.admin.query import Parameters, steps
-from django_upstash.admin.settings import admin_settings
 from django_upstash.diagnostics.admin_connection import Sight
 from django_upstash.diagnostics.formatting import escaped, size
 from django_upstash.models import TenantUsage
 from django_upstash.operations.keys import percent_decoded, percent_encoded
 from django_upstash.ratelimit.admin.rows import PER_PAGE
+from django_upstash.settings.admin import admin_settings
 from django_upstash.tenants import report
 from django_upstash.tenants.report import Bounds, Details, FoundTenants, Measurement, Used
 

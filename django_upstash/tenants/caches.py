@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.cache.backends.base import get_key_func
 from django.core.exceptions import ImproperlyConfigured
 
-from django_upstash.operations.key_scan import Kind
+from django_upstash.operations.key_kind import Kind
 from django_upstash.operations.keys import glob_escape, root
 from django_upstash.settings import conf
 from django_upstash.tenants.tenant_keys import Space, space, tag

@@ -18,7 +18,8 @@ from django_upstash.exceptions import ResponseError
 from django_upstash.idempotency.keys import beginning as beginning_of_keys
 from django_upstash.idempotency.settings import idempotency_settings
 from django_upstash.operations import Operation, Reply, checked
-from django_upstash.operations.key_scan import START, Kind, Progress, Swept, collect, removal
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START, Progress, Swept, collect, removal
 from django_upstash.operations.keys import glob_escape, percent_decoded, percent_encoded
 from django_upstash.operations.steps import Flow, Run, twins
 from django_upstash.ratelimit.keys import beginning as beginning_of_limits

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django_upstash.connections import Connection
 from django_upstash.operations import Operation, Reply
-from django_upstash.operations.key_scan import Kind
+from django_upstash.operations.key_kind import Kind
 from django_upstash.settings.hosts import is_upstash
 
 _RUN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)

@@ -20,7 +20,8 @@ from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.diagnostics.health_check import limited
 from django_upstash.exceptions import ResponseError, UpstashError
 from django_upstash.operations import Command, Operation, Reply, checked
-from django_upstash.operations.key_scan import START, Kind, glob, page
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START, glob, page
 from django_upstash.operations.keys import glob_escape, percent_encoded
 from django_upstash.tenants import maintenance
 from django_upstash.tenants.batches import read

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from django.core.signals import setting_changed
 
 from django_upstash.connections import Connection, connections
-from django_upstash.operations.key_scan import Kind
+from django_upstash.operations.key_kind import Kind
 from django_upstash.operations.keys import glob_escape, percent_encoded, root
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.settings.key_prefix import PREFIX_SETTING

@@ -24,9 +24,9 @@ from django.urls import path
 
 from django_upstash import admin as pages
 from django_upstash.admin.checks import check_admin
-from django_upstash.admin.settings import admin_settings
 from django_upstash.models import RateLimitCounter
 from django_upstash.ratelimit import RateLimiter
+from django_upstash.settings.admin import admin_settings
 from tests.admin.conftest import LIST
 
 ROOT = Path(__file__).resolve().parents[2]

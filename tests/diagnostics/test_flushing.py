@@ -8,7 +8,8 @@ from django_upstash.connections import Connection
 from django_upstash.diagnostics.flushing import remove
 from django_upstash.features import FlushTarget
 from django_upstash.operations import command
-from django_upstash.operations.key_scan import START, Kind
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START
 
 
 @pytest.mark.parametrize("stop_at", [1, 1500, 2500])

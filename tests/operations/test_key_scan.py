@@ -6,7 +6,8 @@ import pytest
 
 from django_upstash.connections import Connection
 from django_upstash.operations import command
-from django_upstash.operations.key_scan import START, Kind, Page, Swept, page, removal
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START, Page, Swept, page, removal
 from tests.servers import Server
 
 

@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_upstash.admin.actions import Action, Plan, Preview, Unfinished
 from django_upstash.admin.formatting import counters_words, duration, policy_words
 from django_upstash.admin.pages import RedisPageAdmin
-from django_upstash.admin.settings import admin_settings
 from django_upstash.diagnostics.admin_connection import Sight
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.models import RateLimitCounter
@@ -30,6 +29,7 @@ from django_upstash.ratelimit.report.clients import NameKind, kind_of, label_of,
 from django_upstash.ratelimit.report.counters import Search, find, named, read
 from django_upstash.ratelimit.rules import listed_name
 from django_upstash.ratelimit.stored import StoredLimit
+from django_upstash.settings.admin import admin_settings
 
 MOST_SELECTED = 200
 FOR_GOOD, USUAL = 0, 3600

@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 
 from django_upstash.admin.actions import Action
 from django_upstash.admin.pages import ALIAS, LIVE, RedisPageAdmin
-from django_upstash.admin.settings import admin_settings
 from django_upstash.diagnostics.admin_connection import Sight
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.models import RateLimitCounter
@@ -35,6 +34,7 @@ from django_upstash.ratelimit.admin.statistics import counts_statistics, statist
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.ratelimit.report import limiters
 from django_upstash.ratelimit.report.counters import MOST_TENANTS, Found, Reading, find, lifetimes, named, read
+from django_upstash.settings.admin import admin_settings
 
 _CHEAP_PAGES, _CHEAP_COUNTERS = 2, 200
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from django_upstash.diagnostics.command_counter import Spending
 from django_upstash.operations import Command, Operation, Reply, checked
-from django_upstash.operations.key_scan import START, Kind, Page, page
+from django_upstash.operations.key_kind import Kind
+from django_upstash.operations.key_scan import START, Page, page
 from django_upstash.ratelimit import overrides
 from django_upstash.ratelimit.algorithms import decide
 from django_upstash.ratelimit.keys import key_prefix, stored_identity

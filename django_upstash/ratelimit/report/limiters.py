@@ -9,11 +9,11 @@ from functools import cache
 from django.utils.module_loading import import_string
 
 from django_upstash import callbacks
-from django_upstash.admin.settings import admin_settings
 from django_upstash.ratelimit import RateLimiter, SlidingWindow
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.settings import conf
+from django_upstash.settings.admin import admin_settings
 
 
 @cache
