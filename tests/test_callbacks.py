@@ -13,6 +13,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from django.test import RequestFactory
 from django_upstash import callbacks
 from django_upstash.breaker import CircuitBreaker
 from django_upstash.ratelimit.web import ratelimit
+from django_upstash.settings.schema import Schema
 from tests.callback_cases import (
     CASES,
     SETTINGS,
@@ -42,8 +44,12 @@ PUBLIC = (
     *("ratelimit.web", "ratelimit.web.view_limit", "tenants", "throttling", "health.unavailable", "observability"),
     *("cache.signals", "codecs", "queues.codecs", "breaker.signals"),
 )
-OPTIONS = tuple(
-    f"{feature}.settings" for feature in ("admin", "breaker", "idempotency", "ratelimit", "sessions", "tenants")
+OPTIONS = (
+    *(
+        f"{feature}.settings"
+        for feature in ("breaker", "cache", "idempotency", "ratelimit", "sessions", "tasks", "tenants")
+    ),
+    "settings.admin",
 )
 # Names of types that are functions, found in annotations.
 FUNCTION = re.compile(r"\b(Callable|ChargeWhen|Details|Fallback|Find|Identify|OnGap|Progress|Refuse)\b")
@@ -146,8 +152,9 @@ def settings_that_take_a_function() -> set[str]:
     found = set()
     for name in OPTIONS:
         module = importlib.import_module(f"django_upstash.{name}")
-        rules = getattr(module, "RULES", None) or module._RULES
-        for key, rule in rules.items():
+        schemas = [found for found in vars(module).values() if isinstance(found, Schema)]
+        assert schemas
+        for key, rule in chain.from_iterable(schema.rules.items() for schema in schemas):
             is_path = rule.accepts("shop.views.function") and not rule.accepts("!")
             if is_path or (rule.accepts(["shop.views.function"]) and not rule.accepts(["!"])) or rule.accepts(Plain):
                 found.add(key)
