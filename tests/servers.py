@@ -134,6 +134,11 @@ class Server:
             raise reply
         return reply
 
+    def connections(self) -> int:
+        """Return how many connections are open, the measuring one among them."""
+        found: bytes = self.call("CLIENT", "LIST")
+        return len(found.splitlines())
+
     def commandstats(self) -> Counter[str]:
         """Return the calls of each command since the start, scripts' inner ones included, the measuring's excluded."""
         return self._snapshot()[0]

@@ -7,7 +7,6 @@ REST alone need not: importing redis-py takes longer than all of this package.
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_upstash.cache.after_import import after_import
+from django_upstash.log import get_logger
 from django_upstash.settings import cache_location, conf
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class RedisCacheBase(_Base):  # type: ignore[misc]
         self._log_ignored_exceptions: bool = conf.setting("DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False)
         self.logger: Any = None
         if self._log_ignored_exceptions:
-            self.logger = logging.getLogger(conf.setting("DJANGO_REDIS_LOGGER", _LOGGER))
+            self.logger = get_logger(conf.setting("DJANGO_REDIS_LOGGER", _LOGGER))
         if options.get("CLIENT_CLASS", _CLIENT) not in (_CLIENT, *cache_location.DEFAULT_CLIENTS):
             self._require_own_client()
 

@@ -52,7 +52,7 @@ class NativeLane(Lane):
         self._renewed_at = float("-inf")
 
     def settle(self) -> bool:
-        return self.places.take(self)
+        return self.places.take(self, in_line=True)
 
     def send(self, batch: list[Entry], loop: asyncio.AbstractEventLoop) -> None:
         wire = self._wire

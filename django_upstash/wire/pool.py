@@ -83,7 +83,7 @@ class Wire(Protocol):
 W = TypeVar("W", bound=Wire)
 
 
-class _Waiter(Generic[W]):
+class Waiter(Generic[W]):
     """A thread in the line: what it is given is either a wire or the place for one."""
 
     __slots__ = ("bell", "given", "is_patient")
@@ -111,7 +111,7 @@ class Stock(Generic[W]):
     def __init__(self, size: int) -> None:
         self.size = size
         self.idle: deque[W] = deque()
-        self.line: deque[_Waiter[W]] = deque()
+        self.line: deque[Waiter[W]] = deque()
         self.places = Places(size)
         self.impatient = Places(sys.maxsize)
         self._patience: WeakKeyDictionary[Pool[W], float] = WeakKeyDictionary()
@@ -140,6 +140,20 @@ class Stock(Generic[W]):
     def is_last_kept(self) -> bool:
         """Tell whether what a patient caller has just taken is what is kept for the impatient."""
         return not self.idle and len(self.places) >= self.size and not len(self.impatient)
+
+    def make_place(self) -> Place | None:
+        """Return a place for a connection outside of the pools, that of an idle wire if need be; None without any."""
+        place = self.places.take()
+        while place is None:
+            try:
+                wire = self.idle.pop()
+            except IndexError:
+                return None
+            wire.close()
+            if wire.place is not None:
+                wire.place.free()
+            place = self.places.take()
+        return place
 
     def _judge_patience(self) -> None:
         longest = max(self._patience.values(), default=0.0)
@@ -279,7 +293,7 @@ class Pool(Generic[W]):
             if all(waiter.is_patient for waiter in list(self._line)):
                 return
 
-    def _first(self, is_kept: bool) -> _Waiter[W] | None:
+    def _first(self, is_kept: bool) -> Waiter[W] | None:
         """Take the first in line out of it; where the last wire is kept, the first who may have it."""
         for waiter in list(self._line):
             if not (is_kept and waiter.is_patient):
@@ -313,7 +327,7 @@ class Pool(Generic[W]):
             what.close()
 
     def _wait_in_line(self) -> W | Place:
-        waiter: _Waiter[W] = _Waiter(self.leaves_one)
+        waiter: Waiter[W] = Waiter(self.leaves_one)
         # Where the server is silent, those before may wait for it exactly as long: they tell of the outage first.
         deadline = monotonic() + self._timeout + _BETWEEN_LOOKS
         try:
@@ -330,7 +344,7 @@ class Pool(Generic[W]):
         finally:
             self._leave(waiter)
 
-    def _leave(self, waiter: _Waiter[W]) -> None:
+    def _leave(self, waiter: Waiter[W]) -> None:
         with suppress(ValueError):
             self._line.remove(waiter)
         while waiter.given:  # what came too late, or twice

@@ -52,6 +52,7 @@ class RestLane(Lane):
         self._settings = route.settings
         self._idle: list[AsyncHttpWire] = []
         self._wires: set[AsyncHttpWire] = set()
+        self._asked_for: list[_Place] = []  # which are taken as soon as they are free
         self._turns = asyncio.Semaphore(route.settings.max_connections)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,6 +79,7 @@ class RestLane(Lane):
         for wire in list(self._wires):
             self._drop(wire)
         self._idle.clear()
+        self._asked_for.clear()
 
     async def _carry(self, batch: list[Entry], loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -163,8 +165,9 @@ class RestLane(Lane):
             if wire.is_usable(verify=verify):
                 return wire, 0.0
             self._drop(wire)
-        place = _Place()
-        if not self.places.take(place):
+        place = self._asked_for.pop() if self._asked_for else _Place()
+        if not self.places.take(place, in_line=True):
+            self._asked_for.append(place)
             raise _NoPlace
         await self.close_with_loop()
         try:

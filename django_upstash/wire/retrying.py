@@ -187,7 +187,7 @@ class _SharedStock(Stock[Any]):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.for_loops = Places(size)
+        self.for_loops = Places(self)
 
 
 _stocks: WeakValueDictionary[ConnectionSettings, _SharedStock] = WeakValueDictionary()

@@ -62,8 +62,7 @@ def is_ready(worker: Running) -> bool:
 def most_connections(name: str) -> int:
     """Return how many connections the processes of a server may open, the one that made the site among them."""
     server = APP_SERVERS[name]
-    threads_and_loops = 2 if server.is_asynchronous else 1
-    return MAX_CONNECTIONS * threads_and_loops * server.workers + bool(server.at_import)
+    return MAX_CONNECTIONS * server.workers + bool(server.at_import)
 
 
 def check_served(visits: list[Visit]) -> None:
