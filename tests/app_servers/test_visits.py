@@ -90,12 +90,21 @@ def check_nothing_lost(visits: list[Visit]) -> None:
     assert [visit.answer["lost"] for visit in visits if visit.answer.get("lost")] == []
 
 
+def lasting_connections(store: Store) -> int:
+    """Return how many connections are open; one that was closed a moment ago may still be counted by the server."""
+    found = []
+    for _ in range(3):
+        found.append(store.connections())
+        time.sleep(0.05)
+    return min(found)
+
+
 def check_load(name: str, route: str, count: int) -> None:
     most = 0
 
     def count_connections() -> None:
         nonlocal most
-        most = max(most, store.connections())
+        most = max(most, lasting_connections(store))
 
     with running_store(route) as store, site(name, store) as running:
         with visiting(running, name) as crowd:
@@ -127,7 +136,7 @@ def test_outage__ends_within_two_seconds_and_mixes_nothing_up(name: str, route: 
 
     def count_connections() -> None:
         nonlocal most
-        most = max(most, store.connections())
+        most = max(most, lasting_connections(store))
 
     with running_store(route) as store, site(name, store) as running:
         with visiting(running, name) as crowd:

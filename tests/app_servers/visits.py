@@ -41,8 +41,9 @@ class Findings:
         self._compare(what, found, own, self.missing)
 
     def limit(self, decision: Decision) -> None:
-        self.is_limited_here = decision.reason is Reason.UNAVAILABLE
-        self._count("limit", LIMIT - decision.remaining, self.turn)
+        self.is_limited_here = decision.reason in (Reason.UNAVAILABLE, Reason.CONGESTED)
+        if decision.reason is not Reason.CONGESTED:  # which has counted nothing
+            self._count("limit", LIMIT - decision.remaining, self.turn)
 
     def report(self) -> dict[str, Any]:
         is_up = connections["default"].availability.is_up
