@@ -14,10 +14,11 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from django_upstash.credentials import known
-from django_upstash.exceptions import UpstashError
+from django_upstash.exceptions import ConnectionError, UpstashError
 from django_upstash.forks import Lock, reset_after_fork
 from django_upstash.operations import Command, Operation, Reply, command
 from django_upstash.operations.capabilities import Capabilities
@@ -282,6 +283,15 @@ class Connections:
     def __getitem__(self, alias: str) -> Connection:
         found = self._connections.get(alias)
         return found or self._add(alias, lambda: conf.connection_settings(alias))
+
+    def named(self, alias: str) -> Connection:
+        """Return the connection of an alias; raise ``ConnectionError`` where the site runs without Redis."""
+        try:
+            return self[alias]
+        except ImproperlyConfigured:
+            if conf.aliases():
+                raise
+            raise ConnectionError("UPSTASH names no connection.") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(conf.aliases())

@@ -90,7 +90,8 @@ class Feature:
     What a feature declares. Texts with dots are paths, imported when they are asked for.
 
     ``needs`` are the names of the features it is made of, ``sections`` its classes for ``redis_health``, and
-    ``admin_pages`` maps models to the classes of their pages in the admin. ``stream_test`` is an async function of a
+    ``admin_pages`` maps models to the classes of their pages in the admin. ``metrics`` is a function that yields lines
+    of OpenMetrics. ``stream_test`` is an async function of a
     connection and a channel that tells whether event streams work.
     """
 
@@ -101,6 +102,7 @@ class Feature:
     flush_targets: Callable[[], Iterable[FlushTarget]] = tuple
     sections: tuple[str, ...] = ()
     admin_pages: Mapping[str, str] = field(default_factory=dict)
+    metrics: str = ""
     stream_test: str = ""
 
 

@@ -9,31 +9,24 @@ On an admin site of your own:
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.contrib import admin
 from django.core.checks import register as register_check
 
 from django_upstash.admin.checks import check_admin
-from django_upstash.admin.model_admins import (
-    DeferredCircuitBreakerAdmin,
-    DeferredRateLimitCounterAdmin,
-    DeferredTenantAdmin,
-)
-from django_upstash.models import CircuitBreakerState, RateLimitCounter, TenantUsage
+from django_upstash.admin.model_admins import deferred
+from django_upstash.features import features
 
 __all__ = ["register"]
 
-_PAGES = {
-    RateLimitCounter: DeferredRateLimitCounterAdmin,
-    CircuitBreakerState: DeferredCircuitBreakerAdmin,
-    TenantUsage: DeferredTenantAdmin,
-}
-
 
 def register(site: admin.AdminSite) -> None:
-    """Add the pages to an admin site that does not have them yet."""
-    for model, model_admin in _PAGES.items():
-        if not site.is_registered(model):
-            site.register(model, model_admin)
+    """Add the features' pages to an admin site that does not have them yet."""
+    for feature in features():
+        for name, page_class in feature.admin_pages.items():
+            model = apps.get_model("django_upstash", name)
+            if not site.is_registered(model):
+                site.register(model, deferred(page_class))
 
 
 register(admin.site)

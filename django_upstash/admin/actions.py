@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django import forms
 from django.contrib import messages
@@ -15,12 +15,10 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from django_upstash.admin.components import Text
-from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.admin.pages import RedisPageAdmin
+from django_upstash.diagnostics.admin_connection import AdminConnection
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.exceptions import UpstashError
-
-if TYPE_CHECKING:
-    from django_upstash.admin.pages import RedisPageAdmin
 
 CONFIRMED = "_confirmed"
 
@@ -67,29 +65,31 @@ class Action(ABC):
     def plan(self, form: forms.Form) -> Plan:
         """Return what would be done; raise ``ValueError`` with a sentence where that is nothing sensible."""
 
-    def preview(self, page: RedisPageAdmin, request: HttpRequest, sight: Sight, form: forms.Form) -> Preview:
+    def preview(
+        self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, form: forms.Form
+    ) -> Preview:
         """Return what the server says beforehand about what would be done."""
         return Preview()
 
     @abstractmethod
-    def perform(self, sight: Sight, form: forms.Form) -> str | Unfinished:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str | Unfinished:
         """Do it, or as much of it as one request can, and return a sentence about what was done."""
 
     def is_permitted(self, page: RedisPageAdmin, request: HttpRequest) -> bool:
         check = page.has_delete_permission if self.permission == "delete" else page.has_change_permission
         return page.has_view_or_change_permission(request) and check(request)
 
-    def answer(self, page: RedisPageAdmin, request: HttpRequest, sight: Sight) -> HttpResponse:
+    def answer(self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection) -> HttpResponse:
         """Ask for the confirmation, or do what has been confirmed and return to where the form came from."""
         form = self.form_class(request.POST)
         if not form.is_valid():
             raise ValueError(" ".join(_sentences(form)))
         plan = self.plan(form)
         if CONFIRMED not in request.POST:
-            return self._confirmation(page, request, form, plan, self.preview(page, request, sight, form))
+            return self._confirmation(page, request, form, plan, self.preview(page, request, connection, form))
         self._log(request, plan, plan.note)
         try:
-            done = self.perform(sight, form)
+            done = self.perform(connection, form)
         except UpstashError as error:
             # Whether it was done may not be known, so the history keeps both.
             self._log(request, plan, _("Not known to be done: %(cause)s") % {"cause": page.cause_of(request, error)})

@@ -19,8 +19,6 @@ from django_upstash.health.unavailable import explained
 from django_upstash.settings.admin import admin_settings
 
 if TYPE_CHECKING:
-    from django_upstash.admin.pages import RedisPageAdmin
-
     _ModelAdmin = admin.ModelAdmin[Any]
 else:
     _ModelAdmin = admin.ModelAdmin
@@ -71,8 +69,8 @@ class DeferredAdmin(RedisModelAdmin):
     page_class: ClassVar[str]
 
     @cached_property
-    def page(self) -> RedisPageAdmin:
-        page: RedisPageAdmin = import_string(self.page_class)(self.model, self.admin_site)
+    def page(self) -> RedisModelAdmin:
+        page: RedisModelAdmin = import_string(self.page_class)(self.model, self.admin_site)
         return page
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -90,19 +88,6 @@ class DeferredAdmin(RedisModelAdmin):
         return self.page.action_view(request, name)
 
 
-class DeferredRateLimitCounterAdmin(DeferredAdmin):
-    """The page of rate-limit counters."""
-
-    page_class = "django_upstash.ratelimit.admin.page.RateLimitCounterAdmin"
-
-
-class DeferredCircuitBreakerAdmin(DeferredAdmin):
-    """The page of circuit breakers."""
-
-    page_class = "django_upstash.breaker.admin.page.CircuitBreakerAdmin"
-
-
-class DeferredTenantAdmin(DeferredAdmin):
-    """The pages of tenants."""
-
-    page_class = "django_upstash.tenants.admin.TenantAdmin"
+def deferred(page_class: str) -> type[DeferredAdmin]:
+    """Return the class to register for the page whose dotted path is given."""
+    return type(f"Deferred{page_class.rpartition('.')[2]}", (DeferredAdmin,), {"page_class": page_class})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from django.contrib import messages
@@ -19,18 +19,22 @@ from django.utils.text import capfirst
 
 from django_upstash.admin.formatting import cost_words, number
 from django_upstash.admin.model_admins import RedisModelAdmin
-from django_upstash.diagnostics.admin_connection import Sight, sight_of
+from django_upstash.diagnostics.admin_connection import AdminConnection, admin_connection
 from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.exceptions import UpstashError
 from django_upstash.settings import conf
 from django_upstash.settings.admin import admin_settings
 
-if TYPE_CHECKING:
-    from django_upstash.admin.actions import Action
-
 ALIAS = "alias"
 LIVE = "_live"
 _HOUR = 3600
+
+
+class PageAction(Protocol):
+    """What a page needs of an ``Action``."""
+
+    def is_permitted(self, page: RedisPageAdmin, request: HttpRequest) -> bool: ...
+    def answer(self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection) -> HttpResponse: ...
 
 
 class RedisPageAdmin(RedisModelAdmin):
@@ -42,7 +46,7 @@ class RedisPageAdmin(RedisModelAdmin):
 
     live_template: ClassVar[str]
     confirm_template = "admin/django_upstash/confirm.html"
-    actions_by_name: ClassVar[Mapping[str, Action]] = {}
+    actions_by_name: ClassVar[Mapping[str, PageAction]] = {}
 
     def usual_alias(self) -> str:
         """Return the connection that is looked at where the request names none."""
@@ -52,7 +56,7 @@ class RedisPageAdmin(RedisModelAdmin):
         """Do what a look and an action need to have been done before."""
 
     @abstractmethod
-    def look(self, request: HttpRequest, sight: Sight) -> dict[str, Any]:
+    def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
         """Return what the page shows; raise ``UpstashError`` where the server does not answer."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -87,7 +91,7 @@ class RedisPageAdmin(RedisModelAdmin):
         request.current_app = self.admin_site.name
         self.prepare()
         try:
-            return action.answer(self, request, self.sight(request))
+            return action.answer(self, request, self.connection(request))
         except UpstashError as error:
             self.message_user(request, self.cause_of(request, error), messages.ERROR)
         except (ImproperlyConfigured, ValueError) as error:
@@ -97,13 +101,13 @@ class RedisPageAdmin(RedisModelAdmin):
     def cause_of(self, request: HttpRequest, error: UpstashError) -> str:
         """Return why the server did not do what it was asked for, and the next step."""
         try:
-            return str(diagnose(error, self.sight(request).settings))
+            return str(diagnose(error, self.connection(request).settings))
         except (UpstashError, ImproperlyConfigured):
             return str(error)
 
-    def sight(self, request: HttpRequest) -> Sight:
-        """Return the sight of the connection that the request names; raise what keeps it from being used."""
-        return sight_of(self._alias(request), admin_settings().timeout, is_automatic=LIVE in request.GET)
+    def connection(self, request: HttpRequest) -> AdminConnection:
+        """Return the connection of the connection that the request names; raise what keeps it from being used."""
+        return admin_connection(self._alias(request), admin_settings().timeout, is_automatic=LIVE in request.GET)
 
     def base_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return what every template needs, whether the server is there or not."""
@@ -165,18 +169,18 @@ class RedisPageAdmin(RedisModelAdmin):
     def _seen(self, request: HttpRequest, look: Any) -> dict[str, Any]:
         """Return what is seen, or what keeps it from being seen: a page is never an error."""
         try:
-            sight = self.sight(request)
+            connection = self.connection(request)
         except (UpstashError, ImproperlyConfigured) as error:
             return {"failure": str(error)}
-        place = {"route": sight.settings.route, "address": sight.settings.safe_url}
+        place = {"route": connection.settings.route, "address": connection.settings.safe_url}
         try:
-            seen = look(request, sight)
+            seen = look(request, connection)
         except UpstashError as error:
-            found = diagnose(error, sight.settings)
+            found = diagnose(error, connection.settings)
             return {**place, "failure": found.cause, "next_step": found.next_step}
         except ImproperlyConfigured as error:
             return {**place, "failure": str(error)}
-        cost = cost_words(sight.spending.requests, sight.spending.commands)
+        cost = cost_words(connection.spending.requests, connection.spending.commands)
         return {**place, "cost": cost, **seen}
 
 

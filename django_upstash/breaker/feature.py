@@ -39,5 +39,6 @@ FEATURE = Feature(
     state=State(title="breakers", key_beginnings=lambda: ("breaker:",), places=_places, setting=_SETTING),
     flush_targets=lambda: [FlushTarget(name="breakers", kinds=_kinds)],
     sections=("django_upstash.breaker.health.BreakersSection",),
+    metrics="django_upstash.breaker.metrics.lines",
     admin_pages={"CircuitBreakerState": "django_upstash.breaker.admin.page.CircuitBreakerAdmin"},
 )

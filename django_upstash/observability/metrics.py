@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
 from django.views.decorators.http import require_safe
 
-from django_upstash.breaker.circuit import Circuit
-from django_upstash.breaker.registry import boards
 from django_upstash.connections import connections
+from django_upstash.features import features
 from django_upstash.wire.meter import BOUNDS, Reading
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -28,13 +28,6 @@ _COUNTERS = (
     ("errors", "Round trips that failed.", "errors"),
     ("sent_bytes", "Bytes sent, within TLS.", "bytes_sent"),
     ("received_bytes", "Bytes received, within TLS.", "bytes_received"),
-)
-_OF_BREAKERS = (
-    ("calls", "counter", "Calls that were let through and have ended.", "calls"),
-    ("failures", "counter", "Calls that have failed.", "failures"),
-    ("refusals", "counter", "Calls that were refused.", "refusals"),
-    ("opens", "counter", "Openings that calls of this process have brought about.", "opens"),
-    ("opened_timestamp_seconds", "gauge", "The last opening that this process knows of.", "opened_at"),
 )
 
 
@@ -58,26 +51,17 @@ def _lines(readings: dict[str, list[Reading]]) -> Iterator[str]:
         yield f"# HELP django_upstash_{name} {text}"
         for alias, found in readings.items():
             total = sum(getattr(reading, field) for reading in found)
-            yield f"django_upstash_{name}_total{{{_label(alias)}}} {total}"
+            yield f"django_upstash_{name}_total{{{label(alias)}}} {total}"
     name = "django_upstash_request_seconds"
     yield f"# TYPE {name} histogram"
     yield f"# UNIT {name} seconds"
     yield f"# HELP {name} Time of a round trip."
     for alias, found in readings.items():
-        yield from _histogram(name, _label(alias), found)
-    yield from _breaker_lines([(alias, circuit) for alias, board in boards() for circuit in board.circuits()])
+        yield from _histogram(name, label(alias), found)
+    for feature in features():
+        if feature.metrics:
+            yield from import_string(feature.metrics)()
     yield "# EOF"
-
-
-def _breaker_lines(circuits: list[tuple[str, Circuit]]) -> Iterator[str]:
-    read = [(f'{_label(alias)},breaker="{_escaped(circuit.name)}"', circuit.stats) for alias, circuit in circuits]
-    for name, kind, text, field in _OF_BREAKERS if read else ():
-        name = f"django_upstash_breaker_{name}"
-        yield f"# TYPE {name} {kind}"
-        yield f"# HELP {name} {text}"
-        for labels, stats in read:
-            if (value := getattr(stats, field)) is not None:
-                yield f"{name}{'_total' if kind == 'counter' else ''}{{{labels}}} {value}"
 
 
 def _histogram(name: str, label: str, readings: list[Reading]) -> Iterator[str]:
@@ -89,10 +73,12 @@ def _histogram(name: str, label: str, readings: list[Reading]) -> Iterator[str]:
     yield f"{name}_count{{{label}}} {cumulative[-1]}"
 
 
-def _label(alias: str) -> str:
-    return f'alias="{_escaped(alias)}"'
+def label(alias: str) -> str:
+    """Return the label of a connection."""
+    return f'alias="{escaped(alias)}"'
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text as the value of a label."""
     plain = text.encode("utf-8", "backslashreplace").decode()
     return plain.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

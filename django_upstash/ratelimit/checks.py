@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -12,6 +12,8 @@ from django.urls import get_resolver
 from django_upstash.ratelimit.rates import parse_rate
 from django_upstash.ratelimit.settings import SCHEMA, RateLimitSettings, ratelimit_settings
 from django_upstash.settings import conf
+from django_upstash.settings.admin import SCHEMA as ADMIN
+from django_upstash.settings.admin import admin_settings
 from django_upstash.settings.checks import AppConfigs, error, warning
 from django_upstash.settings.rules import Mistake
 
@@ -26,6 +28,22 @@ def check_ratelimit(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
         found += map(warning, _ratelimit_warnings(ratelimit_settings()))
         found += map(error, _scopes_counted_twice())
     return [*found, *map(error, _throttle_rate_mistakes(conf.setting("REST_FRAMEWORK") or {}))]
+
+
+def check_limiters(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check that what ``UPSTASH_ADMIN["LIMITERS"]`` names is there."""
+    return [] if any(ADMIN.site_mistakes()) else list(map(error, _limiter_mistakes(admin_settings().limiters)))
+
+
+def _limiter_mistakes(paths: Iterable[str]) -> Iterator[Mistake]:
+    if paths:
+        from django_upstash.ratelimit.report.limiters import load  # which imports a client, as what is named there does
+    for path in paths:
+        try:
+            load(path)
+        except (ImportError, TypeError) as cause:
+            text = f'UPSTASH_ADMIN["LIMITERS"] has {path!r}, which cannot be used: {cause}'
+            yield Mistake("E308", text, "Name a RateLimiter, a list of them, or a function that returns either.")
 
 
 def _ratelimit_warnings(settings: RateLimitSettings) -> Iterator[Mistake]:

@@ -26,7 +26,10 @@ def _kinds() -> list[Kind]:
 
 FEATURE = Feature(
     name="ratelimit",
-    checks=(Check("django_upstash.ratelimit.checks.check_ratelimit"),),
+    checks=(
+        Check("django_upstash.ratelimit.checks.check_ratelimit"),
+        Check("django_upstash.ratelimit.checks.check_limiters"),
+    ),
     state=State(
         title="rate limits",
         key_beginnings=lambda: ("ratelimit:", "ratelimit-rules:", "ratelimit-stats:"),

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from django.core.exceptions import ImproperlyConfigured
-
 from django_upstash.connections import Connection, connections
-from django_upstash.exceptions import ConnectionError
 from django_upstash.ratelimit.process_state import Memory, memory_of
-from django_upstash.ratelimit.settings import RateLimitSettings
-from django_upstash.settings import conf
+from django_upstash.ratelimit.settings import RateLimitSettings, ratelimit_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +25,15 @@ def limit_server(alias: str, settings: RateLimitSettings, known: LimitServer | N
 
     Raises ``ConnectionError`` where the site runs without Redis, and ``ImproperlyConfigured`` for a wrong alias.
     """
-    try:
-        base = connections[alias]
-    except ImproperlyConfigured:
-        if conf.aliases():
-            raise
-        raise ConnectionError("UPSTASH names no connection.") from None
+    base = connections.named(alias)
     if known is not None and known.base is base and known.timeout == settings.timeout:
         return known
     timeout = min(settings.timeout, base.settings.timeout)
     impatient = replace(base.settings, timeout=timeout, connect_timeout=timeout, pool_timeout=timeout)
     connection = connections.for_settings(impatient)
     return LimitServer(base, settings.timeout, connection, memory_of(connection, settings.remembered))
+
+
+def memory_for(alias: str) -> Memory:
+    """Return what this process remembers of the limits on a connection."""
+    return limit_server(alias, ratelimit_settings()).memory

@@ -16,7 +16,7 @@ from django_upstash.admin.components import Filter, Option, Tile
 from django_upstash.admin.formatting import cost_words, number
 from django_upstash.admin.pages import ALIAS, RedisPageAdmin
 from django_upstash.admin.query import Parameters, steps
-from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.diagnostics.admin_connection import AdminConnection
 from django_upstash.diagnostics.formatting import escaped, size
 from django_upstash.models import TenantUsage
 from django_upstash.operations.keys import percent_decoded, percent_encoded
@@ -94,19 +94,19 @@ class TenantAdmin(RedisPageAdmin):
         if name is None:
             raise Http404(_("This is no name of a tenant."))
 
-        def look(request: HttpRequest, sight: Sight) -> dict[str, Any]:
-            return self._details(request, sight, name)
+        def look(request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
+            return self._details(request, connection, name)
 
         template = str(self.change_form_template)
         return self.page(request, (template, template), look, {"title": escaped(name)})
 
-    def look(self, request: HttpRequest, sight: Sight) -> dict[str, Any]:
+    def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
         wanted = Wanted(request.GET)
-        found = _found(sight, wanted)
+        found = _found(connection, wanted)
         pages = max(1, -(-len(found.names) // PER_PAGE))
         page = max(1, min(wanted.page, pages))
         shown = found.names[(page - 1) * PER_PAGE : page * PER_PAGE]
-        used = sight.spending.run(report.read_usage(shown, wanted.period))
+        used = connection.spending.run(report.read_usage(shown, wanted.period))
         return {
             "wanted": wanted,
             "rows": list(self._rows(request, shown, used)),
@@ -124,14 +124,14 @@ class TenantAdmin(RedisPageAdmin):
         for name, amounts in zip(names, used.amounts, strict=True):
             yield Row(name, self.object_url(percent_encoded(name)) + self._query(request), amounts)
 
-    def _details(self, request: HttpRequest, sight: Sight, name: str) -> dict[str, Any]:
+    def _details(self, request: HttpRequest, connection: AdminConnection, name: str) -> dict[str, Any]:
         settings, parameters = admin_settings(), Parameters(request.GET)
-        found = sight.spending.run(report.read_details(name, report.periods(PERIODS)))
-        requests, commands, measured = sight.spending.requests, sight.spending.commands, Measurement()
+        found = connection.spending.run(report.read_details(name, report.periods(PERIODS)))
+        requests, commands, measured = connection.spending.requests, connection.spending.commands, Measurement()
         is_empty = report.is_empty(found)
         if MEASURE in request.GET or is_empty:
             bounds = Bounds.of(settings.scan_pages, settings.timeout)
-            measured = report.measure(sight.spending, name, bounds, settings.timeout)
+            measured = report.measure(connection.spending, name, bounds, settings.timeout)
         if is_empty and measured.is_nothing:
             raise Http404(_("Nothing is stored of a tenant of this name."))
         return {
@@ -157,12 +157,12 @@ def _named(key: str) -> str | None:
     return name if name is not None and report.is_name(name) else None
 
 
-def _found(sight: Sight, wanted: Wanted) -> FoundTenants:
+def _found(connection: AdminConnection, wanted: Wanted) -> FoundTenants:
     if wanted.is_exact:
         return FoundTenants([wanted.text] if report.is_name(wanted.text) else [])
     settings = admin_settings()
     bounds = Bounds.of(settings.scan_pages, settings.timeout)
-    return report.find_tenants(sight.spending, sight.settings.alias, wanted.text.rstrip("*"), wanted.cursor, bounds)
+    return report.find_tenants(connection.spending, connection.alias, wanted.text.rstrip("*"), wanted.cursor, bounds)
 
 
 def _tiles(wanted: Wanted, found: FoundTenants, used: Used) -> Iterator[Tile]:

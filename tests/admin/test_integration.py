@@ -26,6 +26,7 @@ from django_upstash import admin as pages
 from django_upstash.admin.checks import check_admin
 from django_upstash.models import RateLimitCounter
 from django_upstash.ratelimit import RateLimiter
+from django_upstash.ratelimit.checks import check_limiters
 from django_upstash.settings.admin import admin_settings
 from tests.admin.conftest import LIST
 
@@ -116,7 +117,7 @@ def test_checks__each_has_one_row_in_the_docs() -> None:
 @pytest.mark.parametrize(("given", "id"), MISTAKES)
 def test_check__finds_the_mistake(settings: Any, given: Any, id: str) -> None:
     settings.UPSTASH_ADMIN = given
-    (found,) = check_admin()
+    (found,) = [*check_admin(), *check_limiters()]
     assert found.id == f"django_upstash.{id}"
     assert found.hint
     if id < "E308":

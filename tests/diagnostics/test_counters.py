@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from django_upstash.diagnostics.admin_connection import Sight, sight_of
+from django_upstash.diagnostics.admin_connection import AdminConnection, admin_connection
 from django_upstash.exceptions import ServerAwayError, UpstashError
 from django_upstash.operations import Operation
 from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, SlidingWindow, TokenBucket
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.report import changes
 from django_upstash.ratelimit.report.counters import ENOUGH, Search, Standing, find, lifetimes, named, read
+from django_upstash.ratelimit.server import memory_for
 from tests.servers import start_valkey
 
 POLICIES = [
@@ -33,17 +34,20 @@ def _patience(settings: Any) -> Iterator[None]:
 
 
 @pytest.fixture(params=["native", "rest"])
-def sight(request: pytest.FixtureRequest, upstash: dict[str, dict[str, Any]]) -> Sight:
-    return sight_of(str(request.param), 20)
+def connection(request: pytest.FixtureRequest, upstash: dict[str, dict[str, Any]]) -> AdminConnection:
+    return admin_connection(str(request.param), 20)
 
 
 @pytest.fixture
-def limiter(sight: Sight) -> RateLimiter:
-    return RateLimiter(POLICIES, alias=sight.settings.alias)
+def limiter(connection: AdminConnection) -> RateLimiter:
+    return RateLimiter(POLICIES, alias=connection.alias)
 
 
-def found(sight: Sight, search: Search, pages: int = 20) -> list[str]:
-    return [f"{one.scope} {one.identity}" for one in find(sight.spending, sight.memory, search, pages, 20).stored]
+def found(connection: AdminConnection, search: Search, pages: int = 20) -> list[str]:
+    return [
+        f"{one.scope} {one.identity}"
+        for one in find(connection.spending, memory_for(connection.alias), search, pages, 20).stored
+    ]
 
 
 def test_named__is_what_this_package_writes() -> None:
@@ -60,11 +64,11 @@ def test_search__refuses_what_is_no_cursor(cursor: str) -> None:
         Search(cursor=cursor)
 
 
-def test_judged__is_what_the_limiter_says(sight: Sight, limiter: RateLimiter) -> None:
+def test_judged__is_what_the_limiter_says(connection: AdminConnection, limiter: RateLimiter) -> None:
     for _ in range(3):
         limiter.hit("user:1")
     said = {outcome.scope: outcome for outcome in limiter.peek("user:1").outcomes}
-    reading = sight.spending.run(read(sight.memory, Search(identity="user:1").names))
+    reading = connection.spending.run(read(memory_for(connection.alias), Search(identity="user:1").names))
     assert {counter.stored.scope: counter.remaining for counter in reading.counters} == {
         scope: outcome.remaining for scope, outcome in said.items()
     }
@@ -79,83 +83,88 @@ def test_judged__is_what_the_limiter_says(sight: Sight, limiter: RateLimiter) ->
     assert limits["window"] == (3, 4, 0.75)
 
 
-def test_judged__follows_the_rules(sight: Sight, limiter: RateLimiter) -> None:
+def test_judged__follows_the_rules(connection: AdminConnection, limiter: RateLimiter) -> None:
     for name in ("user:1", "user:2", "user:3"):
         limiter.hit(name)
-    sight.spending.run(changes.set_limit(sight.memory, "default", "window", 1, "user:1"))
-    sight.spending.run(changes.block(sight.memory, "default", ["user:2"], 60))
+    connection.spending.run(changes.set_limit(memory_for(connection.alias), "default", "window", 1, "user:1"))
+    connection.spending.run(changes.block(memory_for(connection.alias), "default", ["user:2"], 60))
     limiter.allow("user:3")
     names = [one for name in ("user:1", "user:2", "user:3") for one in Search(scope="window", identity=name).names]
-    first, second, third = sight.spending.run(read(sight.memory, names)).counters
+    first, second, third = connection.spending.run(read(memory_for(connection.alias), names)).counters
     assert (first.standing, first.limit) == (Standing.AT_LIMIT, 1)
     assert second.standing is Standing.BLOCKED
     assert second.listed_for is not None
     assert 0 < second.listed_for <= 60
     assert (third.standing, third.listed_for) == (Standing.EXEMPT, None)
-    sight.spending.run(changes.unblock(sight.memory, "default", ["user:2"]))
-    sight.spending.run(changes.set_limit(sight.memory, "default", "window", None, "user:1"))
-    again = sight.spending.run(read(sight.memory, names)).counters
+    connection.spending.run(changes.unblock(memory_for(connection.alias), "default", ["user:2"]))
+    connection.spending.run(changes.set_limit(memory_for(connection.alias), "default", "window", None, "user:1"))
+    again = connection.spending.run(read(memory_for(connection.alias), names)).counters
     assert [counter.standing for counter in again] == [Standing.BELOW, Standing.BELOW, Standing.EXEMPT]
 
 
-def test_set_limit__refuses_what_the_policy_cannot_have(sight: Sight, limiter: RateLimiter) -> None:
+def test_set_limit__refuses_what_the_policy_cannot_have(connection: AdminConnection, limiter: RateLimiter) -> None:
     for scope, limit in (("leases", 10_001), ("window", -1), ("unknown", 5)):
         with pytest.raises(ValueError, match=r"must be|No limiter"):
-            changes.set_limit(sight.memory, "default", scope, limit)
+            changes.set_limit(memory_for(connection.alias), "default", scope, limit)
 
 
-def test_unknown_policy__tells_what_is_stored_and_when_it_ends(sight: Sight, limiter: RateLimiter) -> None:
+def test_unknown_policy__tells_what_is_stored_and_when_it_ends(
+    connection: AdminConnection, limiter: RateLimiter
+) -> None:
     limiter.hit("user:1")
     names = Search(scope="ring", identity="user:1").names
     catalogue.clear()
-    (counter,) = sight.spending.run(read(sight.memory, names)).counters
+    (counter,) = connection.spending.run(read(memory_for(connection.alias), names)).counters
     assert (counter.standing, counter.algorithm, counter.used) == (Standing.UNKNOWN, "sliding", 1)
     assert (counter.limit, counter.share, counter.reset_after) == (None, None, None)
-    (ending,) = sight.spending.run(lifetimes([counter]))
+    (ending,) = connection.spending.run(lifetimes([counter]))
     assert ending.reset_after is not None
     assert ending.reset_after > 3500
 
 
-def test_find__by_name_by_beginning_and_by_scope(sight: Sight, limiter: RateLimiter) -> None:
+def test_find__by_name_by_beginning_and_by_scope(connection: AdminConnection, limiter: RateLimiter) -> None:
     for name in ("user:1", "user:12", "user:2", "ann@example.com"):
         limiter.hit(name)
     window = [f"window user:{number}" for number in (1, 12, 2)]
-    assert sorted(found(sight, Search(scope="window", identity="user:*"))) == window
-    assert sorted(found(sight, Search(scope="window", identity="user:1*"))) == window[:2]
-    assert found(sight, Search(scope="window", identity="user:2")) == window[2:]
-    assert found(sight, Search(scope="window", identity="user:2", everywhere=True)) == window[2:]
-    assert len(found(sight, Search(identity="ann@example.com", everywhere=True))) == len(POLICIES)
-    assert len(found(sight, Search())) == 4 * len(POLICIES)
-    assert found(sight, Search(tenant="acme")) == []
+    assert sorted(found(connection, Search(scope="window", identity="user:*"))) == window
+    assert sorted(found(connection, Search(scope="window", identity="user:1*"))) == window[:2]
+    assert found(connection, Search(scope="window", identity="user:2")) == window[2:]
+    assert found(connection, Search(scope="window", identity="user:2", everywhere=True)) == window[2:]
+    assert len(found(connection, Search(identity="ann@example.com", everywhere=True))) == len(POLICIES)
+    assert len(found(connection, Search())) == 4 * len(POLICIES)
+    assert found(connection, Search(tenant="acme")) == []
 
 
-def test_find__stops_after_pages_and_after_enough(sight: Sight) -> None:
-    redis = sight.spending.connection.redis
+def test_find__stops_after_pages_and_after_enough(connection: AdminConnection) -> None:
+    redis = connection.spending.connection.redis
     redis.mset({f"neighbour:{number}": "" for number in range(3000)})
-    assert find(sight.spending, sight.memory, Search(), 2, 20).pages == 2
+    assert find(connection.spending, memory_for(connection.alias), Search(), 2, 20).pages == 2
     redis.flushdb()
     redis.mset({f"ratelimit:default:few:user:{number}": "" for number in range(4000)})
-    some = find(sight.spending, sight.memory, Search(), 20, 20)
+    some = find(connection.spending, memory_for(connection.alias), Search(), 20, 20)
     assert ENOUGH <= len(some.stored) < 4000
-    rest = find(sight.spending, sight.memory, Search(cursor=some.cursor), 1, 20)
+    rest = find(connection.spending, memory_for(connection.alias), Search(cursor=some.cursor), 1, 20)
     assert {one.key for one in some.stored}.isdisjoint(one.key for one in rest.stored)
 
 
-def test_spending__counts_every_round_trip(sight: Sight) -> None:
+def test_spending__counts_every_round_trip(connection: AdminConnection) -> None:
     def follow(_: Any) -> Any:
         return Operation((("GET", "a"), ("GET", "b")), len)
 
-    assert sight.spending.run(Operation((("PING",),), follow)) == 2
-    assert (sight.spending.requests, sight.spending.commands) == (2, 3)
-    assert sight.spending.run(Operation((), lambda replies: "known")) == "known"
-    assert (sight.spending.requests, sight.spending.commands) == (2, 3)
+    assert connection.spending.run(Operation((("PING",),), follow)) == 2
+    assert (connection.spending.requests, connection.spending.commands) == (2, 3)
+    assert connection.spending.run(Operation((), lambda replies: "known")) == "known"
+    assert (connection.spending.requests, connection.spending.commands) == (2, 3)
 
 
 def test_spending__leaves_a_server_alone_that_is_away_unless_somebody_asked(settings: Any) -> None:
     ping = Operation((("PING",),), len)
     with start_valkey() as server:
         settings.UPSTASH = {"default": {"URL": server.url}}
-        asked, automatic = sight_of("default", 5).spending, sight_of("default", 5, is_automatic=True).spending
+        asked, automatic = (
+            admin_connection("default", 5).spending,
+            admin_connection("default", 5, is_automatic=True).spending,
+        )
         assert automatic.run(ping) == 1
         automatic.connection.availability.pause = 3600.0
         server.stop()

@@ -16,7 +16,7 @@ from django_upstash.breaker.admin.rows import FORCED, STATES, Row, forced_words
 from django_upstash.breaker.report import forcing, known_names, reading_of, releasing
 from django_upstash.breaker.settings import breaker_setting, checked
 from django_upstash.breaker.status import State
-from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.diagnostics.admin_connection import AdminConnection
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.models import CircuitBreakerState
 from django_upstash.operations.keys import percent_decoded, percent_encoded
@@ -71,9 +71,11 @@ class BreakerAction(Action):
 
     form_class: ClassVar[type[forms.Form]] = BreakerForm
 
-    def preview(self, page: RedisPageAdmin, request: HttpRequest, sight: Sight, form: forms.Form) -> Preview:
-        found = sight.spending.run(reading_of(_breaker(form)))
-        is_known = found.is_recorded or found.name in known_names(sight.settings.alias)
+    def preview(
+        self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, form: forms.Form
+    ) -> Preview:
+        found = connection.spending.run(reading_of(_breaker(form)))
+        is_known = found.is_recorded or found.name in known_names(connection.alias)
         rows = [Row(found, page.object_url(percent_encoded(found.name)))]
         return Preview([] if is_known else [unknown(found.name)], rows)
 
@@ -100,10 +102,10 @@ class Force(BreakerAction):
             is_destructive=state is State.FORCED_OPEN,
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str:
         state, seconds = State(form.cleaned_data["state"]), int(form.cleaned_data["seconds"])
-        capabilities = sight.spending.connection.capabilities
-        found = sight.spending.run(forcing(capabilities, _breaker(form), state, seconds or None))
+        capabilities = connection.spending.connection.capabilities
+        found = connection.spending.run(forcing(capabilities, _breaker(form), state, seconds or None))
         return _("The breaker “%(breaker)s” is %(state)s, %(time)s.") % {
             "breaker": escaped(found.name),
             "state": STATES[found.state],
@@ -130,8 +132,8 @@ class Release(BreakerAction):
             note=_("Released."),
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str:
-        found = sight.spending.run(releasing(sight.spending.connection.capabilities, _breaker(form)))
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str:
+        found = connection.spending.run(releasing(connection.spending.connection.capabilities, _breaker(form)))
         return _("The breaker “%(breaker)s” is released.") % {"breaker": escaped(found.name)}
 
 

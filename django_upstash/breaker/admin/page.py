@@ -22,7 +22,7 @@ from django_upstash.breaker.admin.rows import FORCED, STATES, Row, sort
 from django_upstash.breaker.report import BreakerStatus, known_names, reading, reading_of
 from django_upstash.breaker.settings import breaker_setting, checked
 from django_upstash.breaker.status import State
-from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.diagnostics.admin_connection import AdminConnection
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.models import CircuitBreakerState
 from django_upstash.operations.keys import percent_decoded, percent_encoded
@@ -75,19 +75,19 @@ class CircuitBreakerAdmin(RedisPageAdmin):
         if not name:
             raise Http404(_("This is no name of a breaker."))
 
-        def look(request: HttpRequest, sight: Sight) -> dict[str, Any]:
-            status = sight.spending.run(reading_of(name))
-            if not (status.is_recorded or name in known_names(sight.settings.alias)):
+        def look(request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
+            status = connection.spending.run(reading_of(name))
+            if not (status.is_recorded or name in known_names(connection.alias)):
                 raise Http404(_("No breaker of this name is known."))
             row = Row(status)
-            return {"row": row, **self._live(Parameters(request.GET), sight), **_choices()}
+            return {"row": row, **self._live(Parameters(request.GET), connection), **_choices()}
 
         context = {"title": escaped(name), "key": key}
         return self.page(request, (str(self.change_form_template), f"{_FOLDER}/live_detail.html"), look, context)
 
-    def look(self, request: HttpRequest, sight: Sight) -> dict[str, Any]:
+    def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
         wanted = Wanted(request.GET)
-        found = sight.spending.run(reading(sight.settings.alias))
+        found = connection.spending.run(reading(connection.alias))
         fitting = sort([status for status in found if wanted.fits(status)])
         pages = max(1, -(-len(fitting) // PER_PAGE))
         page = max(1, min(wanted.page, pages))
@@ -103,12 +103,12 @@ class CircuitBreakerAdmin(RedisPageAdmin):
             "fitting": len(fitting),
             "pager": list(steps(page, pages, lambda step: wanted.url(p=str(step)))),
             "clear_url": self.changelist_url + query,
-            **self._live(wanted, sight),
+            **self._live(wanted, connection),
             **_choices(),
         }
 
-    def _live(self, wanted: Parameters, sight: Sight) -> dict[str, Any]:
-        return self.live_context(wanted.url(**{LIVE: "1"}), sight.spending.requests, sight.spending.commands)
+    def _live(self, wanted: Parameters, connection: AdminConnection) -> dict[str, Any]:
+        return self.live_context(wanted.url(**{LIVE: "1"}), connection.spending.requests, connection.spending.commands)
 
 
 def _choices() -> dict[str, Any]:

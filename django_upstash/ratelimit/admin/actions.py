@@ -2,174 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, cast
+from typing import cast
 
 from django import forms
 from django.contrib.admin.models import DELETION
 from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from django_upstash.admin.actions import Action, Plan, Preview, Unfinished
-from django_upstash.admin.formatting import counters_words, duration, policy_words
+from django_upstash.admin.formatting import duration
 from django_upstash.admin.pages import RedisPageAdmin
-from django_upstash.diagnostics.admin_connection import Sight
-from django_upstash.diagnostics.formatting import escaped
-from django_upstash.models import RateLimitCounter
-from django_upstash.ratelimit.admin.client_words import broken_words, named_words, noted, uncounted_words
+from django_upstash.diagnostics.admin_connection import AdminConnection
+from django_upstash.ratelimit.admin.client_words import named_words, noted, uncounted_words
+from django_upstash.ratelimit.admin.forms import (
+    FOR_GOOD,
+    BlockForm,
+    ClientsForm,
+    LimitForm,
+    ScopeForm,
+    SelectionForm,
+    unknown_scope,
+)
+from django_upstash.ratelimit.admin.history import logged, whole_scope
 from django_upstash.ratelimit.admin.rows import rows
+from django_upstash.ratelimit.admin.words import counters_words, policy_words
 from django_upstash.ratelimit.keys import key_prefix
 from django_upstash.ratelimit.policy_registry import catalogue
-from django_upstash.ratelimit.rates import MOST
 from django_upstash.ratelimit.report import changes
-from django_upstash.ratelimit.report.clients import NameKind, kind_of, label_of, network_of
-from django_upstash.ratelimit.report.counters import Search, find, named, read
+from django_upstash.ratelimit.report.clients import network_of
+from django_upstash.ratelimit.report.counters import Search, find, read
 from django_upstash.ratelimit.rules import listed_name
+from django_upstash.ratelimit.server import memory_for
 from django_upstash.ratelimit.stored import StoredLimit
 from django_upstash.settings.admin import admin_settings
-
-MOST_SELECTED = 200
-FOR_GOOD, USUAL = 0, 3600
-DURATIONS = [
-    (300, gettext_lazy("5 minutes")),
-    (3600, gettext_lazy("1 hour")),
-    (86_400, gettext_lazy("1 day")),
-    (604_800, gettext_lazy("1 week")),
-    (FOR_GOOD, gettext_lazy("until unblocked")),
-]
-
-
-def whole_scope(tenant: str, scope: str) -> str:
-    """Return the name under which the history keeps what concerns a whole scope."""
-    return f"{key_prefix(tenant, scope)}*"
-
-
-def whole_client(tenant: str, stored: str) -> str:
-    """Return the name under which the history keeps what concerns a client in every scope."""
-    return f"{key_prefix(tenant, 'x')[:-2]}*:{stored}"
-
-
-def logged(keys: Sequence[str]) -> list[RateLimitCounter]:
-    # A database may refuse what no eye can see.
-    return [RateLimitCounter(key=escaped(key)) for key in keys]
-
-
-class Keys(forms.Field):
-    """The names of counters, as the page's boxes send them."""
-
-    widget = forms.MultipleHiddenInput
-
-    def to_python(self, value: Any) -> list[StoredLimit]:
-        return [stored for key in (value or [])[:MOST_SELECTED] if (stored := named(key)) is not None]
-
-    def validate(self, value: Any) -> None:
-        if self.required and not value:
-            raise forms.ValidationError(_("Select a counter first."))
-
-
-class SelectionForm(forms.Form):
-    """Selected counters."""
-
-    selected = Keys(label="")
-
-
-class ScopeForm(forms.Form):
-    """A scope of a tenant, and where a reset of it goes on."""
-
-    tenant = forms.CharField(widget=forms.HiddenInput, strip=False)
-    scope = forms.CharField(widget=forms.HiddenInput, strip=False)
-    cursor = forms.RegexField(r"\A\d{1,20}\Z", widget=forms.HiddenInput, required=False)
-
-
-class ClientsForm(forms.Form):
-    """Selected counters' clients, or one client by name: an identity, an address or a network; or as it is stored."""
-
-    selected = Keys(required=False, label="")
-    tenant = forms.CharField(widget=forms.HiddenInput, required=False, strip=False)
-    identity = forms.CharField(
-        label=gettext_lazy("Client"), widget=forms.HiddenInput, required=False, max_length=2000, strip=True
-    )
-    stored = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200, strip=False)
-    note = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200, strip=False)
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if not self.errors and not self.clients(cleaned):
-            raise forms.ValidationError(_("Select a client, or name one."))
-        return cleaned
-
-    def clients(self, cleaned: dict[str, Any]) -> list[tuple[str, str]]:
-        """Return the tenants and the stored identities."""
-        selected = [(one.tenant, one.identity) for one in cleaned.get("selected") or []]
-        identity, tenant = cleaned.get("identity") or "", cleaned.get("tenant") or ""
-        if tenant and cleaned.get("stored"):
-            selected.append((tenant, str(cleaned["stored"])))
-        elif tenant and identity:
-            selected.append((tenant, listed_name(identity)))
-        return list(dict.fromkeys(selected))
-
-    @property
-    def typed(self) -> str:
-        """The name of a client that somebody has typed, empty where none is."""
-        return "" if self.cleaned_data.get("stored") else str(self.cleaned_data.get("identity") or "")
-
-    def labels(self) -> dict[str, str]:
-        """Return how clients were named, by stored identity; what may be a secret is masked."""
-        given = self.cleaned_data
-        if self.typed:
-            return {listed_name(self.typed): label_of(self.typed)}
-        return {str(given["stored"]): escaped(given["note"])} if given.get("stored") and given.get("note") else {}
-
-    def words(self) -> str:
-        """Return the clients in words, as they were named and as they are stored."""
-        return clients_words(self.clients(self.cleaned_data), self.labels())
-
-    def objects(self) -> list[RateLimitCounter]:
-        """Return whose history it is: the counters that were selected, or else the client as such."""
-        keys = [one.key for one in self.cleaned_data["selected"]]
-        return logged(keys or [whole_client(*client) for client in self.clients(self.cleaned_data)])
-
-
-class BlockForm(ClientsForm):
-    """Clients, and for how long to refuse them."""
-
-    seconds = forms.TypedChoiceField(label=gettext_lazy("Block for"), choices=DURATIONS, coerce=int)
-
-    def __init__(self, data: QueryDict) -> None:
-        # Who has selected clients has not been asked yet for how long.
-        given = data.copy()
-        given.setdefault("seconds", str(USUAL))
-        super().__init__(given)
-
-    def clean_identity(self) -> str:
-        identity = str(self.cleaned_data["identity"])
-        if identity and kind_of(identity) is NameKind.BROKEN:
-            raise forms.ValidationError(broken_words(identity))
-        return identity
-
-
-class LimitForm(forms.Form):
-    """Another limit for a scope, or for one client in it; none takes the change back."""
-
-    tenant = forms.CharField(widget=forms.HiddenInput, strip=False)
-    scope = forms.CharField(widget=forms.HiddenInput, strip=False)
-    stored = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200, strip=False)
-    limit = forms.IntegerField(
-        label=gettext_lazy("New limit"), min_value=0, max_value=MOST, required=False, widget=forms.HiddenInput
-    )
 
 
 class SelectionAction(Action):
     """An action on selected counters or on their clients; the confirmation shows them as they are."""
 
-    def preview(self, page: RedisPageAdmin, request: HttpRequest, sight: Sight, form: forms.Form) -> Preview:
+    def preview(
+        self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, form: forms.Form
+    ) -> Preview:
         selected: list[StoredLimit] = form.cleaned_data["selected"]
         if not selected:
             return Preview()
-        reading = sight.spending.run(read(sight.memory, selected))
+        reading = connection.spending.run(read(memory_for(connection.alias), selected))
         return Preview(rows=rows(page, request, reading.counters, ""))
 
 
@@ -200,9 +81,9 @@ class Reset(SelectionAction):
             is_destructive=True,
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str:
         keys = [one.key for one in form.cleaned_data["selected"]]
-        removed = sight.spending.run(changes.reset(sight.memory, keys))
+        removed = connection.spending.run(changes.reset(memory_for(connection.alias), keys))
         return _("Removed: %(counters)s.") % {"counters": counters_words(removed)}
 
 
@@ -232,10 +113,14 @@ class ResetScope(Action):
             is_destructive=True,
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str | Unfinished:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str | Unfinished:
         settings = admin_settings()
         removed, found = changes.reset_found(
-            sight.spending, sight.memory, self._search(form), settings.scan_pages, settings.timeout
+            connection.spending,
+            memory_for(connection.alias),
+            self._search(form),
+            settings.scan_pages,
+            settings.timeout,
         )
         told = _("Removed: %(counters)s.") % {"counters": counters_words(removed)}
         if found.cursor == "0":
@@ -251,9 +136,17 @@ class ResetScope(Action):
             cursor=form.cleaned_data["cursor"] or "0",
         )
 
-    def preview(self, page: RedisPageAdmin, request: HttpRequest, sight: Sight, form: forms.Form) -> Preview:
+    def preview(
+        self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, form: forms.Form
+    ) -> Preview:
         settings = admin_settings()
-        found = find(sight.spending, sight.memory, self._search(form), settings.scan_pages, settings.timeout)
+        found = find(
+            connection.spending,
+            memory_for(connection.alias),
+            self._search(form),
+            settings.scan_pages,
+            settings.timeout,
+        )
         counted = counters_words(len(found.stored))
         if found.cursor == "0":
             return Preview([_("Found: %(counters)s.") % {"counters": counted}])
@@ -266,15 +159,17 @@ class Block(SelectionAction):
     name = "block"
     form_class = BlockForm
 
-    def preview(self, page: RedisPageAdmin, request: HttpRequest, sight: Sight, form: forms.Form) -> Preview:
+    def preview(
+        self, page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, form: forms.Form
+    ) -> Preview:
         form = cast(BlockForm, form)
         if not form.typed:
-            return super().preview(page, request, sight, form)
+            return super().preview(page, request, connection, form)
         sentences = [named_words(form.typed, listed_name(form.typed))]
         if network_of(form.typed) is not None:
             return Preview(sentences)
         names = Search(tenant=form.cleaned_data["tenant"], identity=form.typed).names
-        found = sight.spending.run(read(sight.memory, names)).counters if names else []
+        found = connection.spending.run(read(memory_for(connection.alias), names)).counters if names else []
         return Preview([*sentences, *([] if found else [uncounted_words()])], rows(page, request, found, ""))
 
     def plan(self, form: forms.Form) -> Plan:
@@ -294,12 +189,14 @@ class Block(SelectionAction):
             is_destructive=True,
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str:
         form = cast(BlockForm, form)
         clients, seconds = form.clients(form.cleaned_data), form.cleaned_data["seconds"]
         for tenant, stored in by_tenant(clients):
             labels = {name: label for name, label in form.labels().items() if label != name}
-            sight.spending.run(changes.block(sight.memory, tenant, stored, seconds or None, labels))
+            connection.spending.run(
+                changes.block(memory_for(connection.alias), tenant, stored, seconds or None, labels)
+            )
         words = {"time": _time_words(seconds), "clients": form.words()}
         return _("Blocked %(time)s: %(clients)s.") % words
 
@@ -321,11 +218,11 @@ class Unblock(SelectionAction):
             note=noted(_("Unblocked."), label),
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str:
         form = cast(ClientsForm, form)
         clients = form.clients(form.cleaned_data)
         for tenant, stored in by_tenant(clients):
-            sight.spending.run(changes.unblock(sight.memory, tenant, stored))
+            connection.spending.run(changes.unblock(memory_for(connection.alias), tenant, stored))
         return _("Unblocked: %(clients)s.") % {"clients": form.words()}
 
 
@@ -347,9 +244,9 @@ class ChangeLimit(Action):
             note=_("Limit: %(policy)s.") % words,
         )
 
-    def perform(self, sight: Sight, form: forms.Form) -> str:
+    def perform(self, connection: AdminConnection, form: forms.Form) -> str:
         tenant, scope, stored, limit = self._asked(form)
-        sight.spending.run(changes.set_limit(sight.memory, tenant, scope, limit, stored or None))
+        connection.spending.run(changes.set_limit(memory_for(connection.alias), tenant, scope, limit, stored or None))
         return _("Changed: %(policy)s.") % {"policy": self._policy_words(tenant, scope, limit)}
 
     def _asked(self, form: forms.Form) -> tuple[str, str, str, int | None]:
@@ -369,24 +266,10 @@ def followed() -> str:
     return _("Every process of the site follows within five seconds.")
 
 
-def unknown_scope() -> str:
-    return _("No limiter of this process has the scope, so its limit cannot be changed here: name it in LIMITERS.")
-
-
 def by_tenant(clients: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield each tenant with the stored identities of its clients."""
     for tenant, group in groupby(sorted(clients), key=itemgetter(0)):
         yield tenant, [stored for _tenant, stored in group]
-
-
-def clients_words(clients: Sequence[tuple[str, str]], labels: Mapping[str, str]) -> str:
-    """Return clients in words, no more of them than a sentence can hold; ``labels`` are by stored identity."""
-    named_ones = ", ".join(_client_words(stored, labels.get(stored, "")) for _tenant, stored in clients[:10])
-    return named_ones if len(clients) <= 10 else f"{named_ones}, …"
-
-
-def _client_words(stored: str, label: str) -> str:
-    return escaped(stored) if label in ("", stored) else f"“{label}” ({escaped(stored)})"
 
 
 def _time_words(seconds: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from django.utils.translation import gettext as _
 
 from django_upstash.admin.formatting import number
@@ -52,3 +54,13 @@ def noted(sentence: str, label: str) -> str:
 
 def _shown(typed: str) -> str:
     return shortened(escaped(typed), _LONGEST)
+
+
+def clients_words(clients: Sequence[tuple[str, str]], labels: Mapping[str, str]) -> str:
+    """Return clients in words, no more of them than a sentence can hold; ``labels`` are by stored identity."""
+    named_ones = ", ".join(_client_words(stored, labels.get(stored, "")) for _tenant, stored in clients[:10])
+    return named_ones if len(clients) <= 10 else f"{named_ones}, …"
+
+
+def _client_words(stored: str, label: str) -> str:
+    return escaped(stored) if label in ("", stored) else f"“{label}” ({escaped(stored)})"

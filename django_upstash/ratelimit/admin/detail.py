@@ -12,17 +12,18 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from django_upstash.admin.formatting import STANDINGS
 from django_upstash.admin.pages import ALIAS, LIVE, RedisPageAdmin
-from django_upstash.diagnostics.admin_connection import Sight
-from django_upstash.ratelimit.admin.actions import DURATIONS, USUAL
+from django_upstash.diagnostics.admin_connection import AdminConnection
 from django_upstash.ratelimit.admin.facts import rulings_of
+from django_upstash.ratelimit.admin.forms import DURATIONS, USUAL
 from django_upstash.ratelimit.admin.rows import rows
 from django_upstash.ratelimit.admin.statistics import Narrowed, counts_statistics, of_scope, statistics_context
+from django_upstash.ratelimit.admin.words import STANDINGS
 from django_upstash.ratelimit.keys import key_prefix
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.report.counters import Counter, Reading, lifetimes, named, read
 from django_upstash.ratelimit.rules import Rules
+from django_upstash.ratelimit.server import memory_for
 from django_upstash.ratelimit.stored import StoredLimit
 
 BLOCKING = {"durations": DURATIONS, "usual_seconds": USUAL}
@@ -48,8 +49,8 @@ def show(page: RedisPageAdmin, request: HttpRequest, key: str) -> HttpResponse:
     if ANY in (stored.identity, stored.scope):
         return HttpResponseRedirect(f"{page.changelist_url}?{urlencode(_narrowed(stored))}")
 
-    def look(request: HttpRequest, sight: Sight) -> dict[str, Any]:
-        return _seen(page, request, sight, stored)
+    def look(request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
+        return _seen(page, request, connection, stored)
 
     context = {"title": stored.identity, "subtitle": stored.scope, "stored": stored, **BLOCKING}
     return page.page(request, (str(page.change_form_template), LIVE_TEMPLATE), look, context)
@@ -61,15 +62,17 @@ def _narrowed(stored: StoredLimit) -> dict[str, str]:
     return {"tenant": stored.tenant, "q": stored.identity}
 
 
-def _seen(page: RedisPageAdmin, request: HttpRequest, sight: Sight, stored: StoredLimit) -> dict[str, Any]:
+def _seen(
+    page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, stored: StoredLimit
+) -> dict[str, Any]:
     others = [
         StoredLimit(key_prefix(tenant, scope) + stored.identity, tenant, scope, stored.identity)
         for tenant, scope in catalogue.scopes()
         if tenant == stored.tenant and scope != stored.scope
     ]
     seconds = _DAY if counts_statistics() else 0
-    reading = sight.spending.run(read(sight.memory, [stored, *others], [stored.tenant], seconds))
-    counters: list[Counter] = sight.spending.run(lifetimes(reading.counters))
+    reading = connection.spending.run(read(memory_for(connection.alias), [stored, *others], [stored.tenant], seconds))
+    counters: list[Counter] = connection.spending.run(lifetimes(reading.counters))
     found = rows(page, request, counters, _query(request))
     row = next((row for row in found if row.key == stored.key), None)
     counted = of_scope(reading, stored.tenant, stored.scope)
@@ -84,7 +87,7 @@ def _seen(page: RedisPageAdmin, request: HttpRequest, sight: Sight, stored: Stor
         "is_blocked": _is_blocked(reading.rules.get(stored.tenant), stored, reading.now),
         "denials": list(_denials(counted, stored))[:_MOST_DENIALS],
         **statistics_context(counted, reading.now, _DAY),
-        **page.live_context(_live_url(request), sight.spending.requests, sight.spending.commands),
+        **page.live_context(_live_url(request), connection.spending.requests, connection.spending.commands),
     }
 
 

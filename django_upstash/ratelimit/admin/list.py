@@ -7,59 +7,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from django_upstash.admin.components import Choice, Column, Filter, Option, Tile
-from django_upstash.admin.formatting import ALGORITHMS, STANDINGS, duration, number
-from django_upstash.admin.pages import ALIAS, LIVE
-from django_upstash.admin.query import Parameters, steps
+from django_upstash.admin.formatting import duration, number
+from django_upstash.admin.query import steps
 from django_upstash.diagnostics.formatting import escaped
-from django_upstash.ratelimit.admin.rows import PER_PAGE, SORTS
+from django_upstash.ratelimit.admin.rows import PER_PAGE
 from django_upstash.ratelimit.admin.statistics import Narrowed, denied_tile, narrowed
+from django_upstash.ratelimit.admin.wanted import PERIODS, Wanted
+from django_upstash.ratelimit.admin.words import ALGORITHMS, STANDINGS
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.report.counters import Counter, Found, Reading, Search, Standing
 
-ROWS = "rows"
-_HOUR, _DAY = 3600, 86_400
-_PERIODS = (_HOUR, _DAY)
 _MOST_CHOICES = 40
-
-
-class Wanted(Parameters):
-    """What a request asks to see."""
-
-    passing = (LIVE, ROWS)
-    lasting = (ALIAS, "o", "period")
-
-    def __init__(self, given: QueryDict) -> None:
-        super().__init__(given)
-        self.tenant = given.get("tenant") or None
-        self.scope = given.get("scope") or None
-        self.identity = given.get("q", "").strip()
-        self.algorithm = self.one_of("kind", ALGORITHMS)
-        self.standing = self.one_of("state", list(map(str, Standing)))
-        self.order = self.one_of("o", [sign + name for name in SORTS for sign in ("", "-")]) or "used"
-        self.cursor = str(self.number("cursor", 0))
-        self.seconds = _DAY if given.get("period") == str(_DAY) else _HOUR
-
-    @property
-    def search(self) -> Search:
-        return Search(
-            tenant=self.tenant,
-            scope=self.scope,
-            identity=self.identity,
-            cursor=self.cursor,
-            everywhere="everywhere" in self.given,
-        )
-
-    @property
-    def is_narrowed(self) -> bool:
-        return bool(self.tenant or self.scope or self.identity or self.algorithm or self.standing)
-
-    def fits(self, counter: Counter) -> bool:
-        return self.algorithm in (None, counter.algorithm) and self.standing in (None, counter.standing)
 
 
 @dataclass
@@ -177,5 +139,5 @@ def continue_url(listing: Listing) -> str:
 
 def periods(wanted: Wanted) -> list[Choice]:
     return [
-        Choice(duration(seconds), wanted.url(period=str(seconds)), seconds == wanted.seconds) for seconds in _PERIODS
+        Choice(duration(seconds), wanted.url(period=str(seconds)), seconds == wanted.seconds) for seconds in PERIODS
     ]

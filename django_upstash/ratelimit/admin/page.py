@@ -11,16 +11,15 @@ from django.http import HttpRequest, HttpResponse
 
 from django_upstash.admin.actions import Action
 from django_upstash.admin.pages import ALIAS, LIVE, RedisPageAdmin
-from django_upstash.diagnostics.admin_connection import Sight
+from django_upstash.diagnostics.admin_connection import AdminConnection
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.models import RateLimitCounter
 from django_upstash.ratelimit.admin import detail
-from django_upstash.ratelimit.admin.actions import ACTIONS, DURATIONS, USUAL
+from django_upstash.ratelimit.admin.actions import ACTIONS
 from django_upstash.ratelimit.admin.facts import rulings_of
+from django_upstash.ratelimit.admin.forms import DURATIONS, USUAL
 from django_upstash.ratelimit.admin.list import (
-    ROWS,
     Listing,
-    Wanted,
     at_limit,
     columns_of,
     continue_url,
@@ -31,9 +30,11 @@ from django_upstash.ratelimit.admin.list import (
 )
 from django_upstash.ratelimit.admin.rows import PER_PAGE, Page, packed, rows, sort, unpacked
 from django_upstash.ratelimit.admin.statistics import counts_statistics, statistics_context
+from django_upstash.ratelimit.admin.wanted import ROWS, Wanted
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.ratelimit.report import limiters
 from django_upstash.ratelimit.report.counters import MOST_TENANTS, Found, Reading, find, lifetimes, named, read
+from django_upstash.ratelimit.server import memory_for
 from django_upstash.settings.admin import admin_settings
 
 _CHEAP_PAGES, _CHEAP_COUNTERS = 2, 200
@@ -60,10 +61,10 @@ class RateLimitCounterAdmin(RedisPageAdmin):
         """Show one counter."""
         return detail.show(self, request, unquote(object_id))
 
-    def look(self, request: HttpRequest, sight: Sight) -> dict[str, Any]:
+    def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
         wanted = Wanted(request.GET)
         is_again = ROWS in request.GET
-        listing = self._shown_again(sight, wanted) if is_again else self._listing(sight, wanted)
+        listing = self._shown_again(connection, wanted) if is_again else self._listing(connection, wanted)
         return {
             "wanted": wanted,
             "scope": escaped(wanted.scope or ""),
@@ -85,38 +86,40 @@ class RateLimitCounterAdmin(RedisPageAdmin):
             "everywhere_url": wanted.url(everywhere="1", p=None, cursor=None) if listing.search.is_exact else "",
             **statistics_context(listing.statistics, listing.reading.now, wanted.seconds),
             "periods": periods(wanted),
-            **self._live(request, sight, listing),
+            **self._live(request, connection, listing),
         }
 
-    def _listing(self, sight: Sight, wanted: Wanted) -> Listing:
+    def _listing(self, connection: AdminConnection, wanted: Wanted) -> Listing:
         settings, search = admin_settings(), wanted.search
-        found = find(sight.spending, sight.memory, search, settings.scan_pages, settings.timeout)
-        reading = self._read(sight, wanted, found)
+        found = find(connection.spending, memory_for(connection.alias), search, settings.scan_pages, settings.timeout)
+        reading = self._read(connection, wanted, found)
         fitting = sort([counter for counter in reading.counters if wanted.fits(counter)], wanted.order)
         page = max(1, min(wanted.page, -(-len(fitting) // PER_PAGE)))
-        shown = sight.spending.run(lifetimes(fitting[(page - 1) * PER_PAGE : page * PER_PAGE]))
+        shown = connection.spending.run(lifetimes(fitting[(page - 1) * PER_PAGE : page * PER_PAGE]))
         others = at_limit(reading.counters) - at_limit(shown)
         return Listing(wanted, search, found, reading, shown, fitting, len(reading.counters), others, page)
 
-    def _shown_again(self, sight: Sight, wanted: Wanted) -> Listing:
+    def _shown_again(self, connection: AdminConnection, wanted: Wanted) -> Listing:
         """Look again at the counters of a page that is shown already."""
         page = unpacked(wanted.given.get(ROWS, ""))
         found = Found(page.stored)
-        reading = self._read(sight, wanted, found)
-        shown = sight.spending.run(lifetimes(reading.counters))
+        reading = self._read(connection, wanted, found)
+        shown = connection.spending.run(lifetimes(reading.counters))
         looked_at, others = page.looked_at, page.others_at_limit
         return Listing(wanted, wanted.search, found, reading, shown, shown, looked_at, others, is_again=True)
 
-    def _read(self, sight: Sight, wanted: Wanted, found: Found) -> Reading:
+    def _read(self, connection: AdminConnection, wanted: Wanted, found: Found) -> Reading:
         seconds = wanted.seconds if counts_statistics() else 0
-        return sight.spending.run(read(sight.memory, found.stored, [wanted.tenant or DEFAULT_TENANT], seconds))
+        return connection.spending.run(
+            read(memory_for(connection.alias), found.stored, [wanted.tenant or DEFAULT_TENANT], seconds)
+        )
 
-    def _live(self, request: HttpRequest, sight: Sight, listing: Listing) -> dict[str, Any]:
+    def _live(self, request: HttpRequest, connection: AdminConnection, listing: Listing) -> dict[str, Any]:
         """Look again in full where that is cheap, and else at the counters on the page alone."""
         is_cheap = listing.found.pages <= _CHEAP_PAGES and len(listing.found.stored) <= _CHEAP_COUNTERS
         if is_cheap and ROWS not in request.GET:
             url = listing.wanted.url(**{LIVE: "1"})
-            return self.live_context(url, sight.spending.requests, sight.spending.commands)
+            return self.live_context(url, connection.spending.requests, connection.spending.commands)
         keys = [counter.stored.key for counter in listing.shown]
         again = packed(Page(keys, listing.looked_at, listing.others_at_limit))
         tenants = {counter.stored.tenant for counter in listing.shown} | {listing.wanted.tenant or DEFAULT_TENANT}

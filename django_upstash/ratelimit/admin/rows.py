@@ -17,7 +17,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from django_upstash.admin.components import Meter, Text
-from django_upstash.admin.formatting import ALGORITHMS, STANDINGS, duration, number, policy_words
+from django_upstash.admin.formatting import duration, number
+from django_upstash.ratelimit.admin.words import ALGORITHMS, STANDINGS, policy_words
 from django_upstash.ratelimit.report.counters import Counter, Standing, named
 from django_upstash.ratelimit.stored import StoredLimit
 

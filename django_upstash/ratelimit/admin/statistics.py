@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from django_upstash.admin.components import Tile
 from django_upstash.admin.formatting import duration, number
 from django_upstash.ratelimit.admin.charts import chart
+from django_upstash.ratelimit.admin.wanted import Wanted
 from django_upstash.ratelimit.policies import MICROSECONDS
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.report.counters import Counter as FoundCounter
 from django_upstash.ratelimit.report.counters import Reading, Search
 from django_upstash.ratelimit.settings import ratelimit_settings
 from django_upstash.ratelimit.statistics import ScopeStatistics, Stretch
-
-if TYPE_CHECKING:
-    from django_upstash.ratelimit.admin.list import Wanted
 
 MOST_DENIED = 10
 _HOUR = 3600
