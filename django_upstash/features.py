@@ -7,11 +7,12 @@ To remove a feature, delete its folder and its name in ``NAMES``; those that nee
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -121,6 +122,27 @@ def incomplete() -> Iterator[tuple[Feature, tuple[str, ...]]]:
         if missing:
             usable.discard(feature.name)
             yield feature, missing
+
+
+def import_lazily(package: str, names: Mapping[str, Sequence[str]], *, feature: str = "") -> Callable[[str], Any]:
+    """
+    Return the ``__getattr__`` of a package that imports its public names at first use (PEP 562).
+
+    ``names`` are those of each module. Start-up and system checks need none of them, and most bring redis-py. Where
+    the needs of ``feature`` are not there, using a name raises ``ImproperlyConfigured``.
+    """
+    modules = {name: module for module, of_module in names.items() for name in of_module}
+
+    def __getattr__(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if feature:
+            require(feature)
+        found = getattr(import_module(modules[name]), name)
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return __getattr__
 
 
 def require(name: str) -> None:

@@ -10,7 +10,9 @@ A circuit breaker for what a site depends on, whose circuit all processes share.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.breaker.circuit import Stats
@@ -31,23 +33,13 @@ __all__ = [
     "refused",
 ]
 
-_MODULES = {
-    "CircuitBreaker": "django_upstash.breaker.circuit_breaker",
-    "CircuitOpen": "django_upstash.exceptions",
-    "Standing": "django_upstash.breaker.status",
-    "State": "django_upstash.breaker.status",
-    "Stats": "django_upstash.breaker.circuit",
-    "closed": "django_upstash.breaker.signals",
-    "half_opened": "django_upstash.breaker.signals",
-    "opened": "django_upstash.breaker.signals",
-    "refused": "django_upstash.breaker.signals",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: the settings and checks of this package need none of it.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.breaker.circuit_breaker": ["CircuitBreaker"],
+        "django_upstash.exceptions": ["CircuitOpen"],
+        "django_upstash.breaker.status": ["Standing", "State"],
+        "django_upstash.breaker.circuit": ["Stats"],
+        "django_upstash.breaker.signals": ["closed", "half_opened", "opened", "refused"],
+    },
+)

@@ -6,9 +6,9 @@ Work that is done once, however often it is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django_upstash.features import require
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.idempotency.decorators import idempotent
@@ -27,22 +27,14 @@ __all__ = [
     "idempotent",
 ]
 
-_MODULES = {
-    "IdempotencyMiddleware": "middleware",
-    "IdempotencyStore": "store",
-    "IdempotentMixin": "drf",
-    "Protection": "protection",
-    "Result": "store",
-    "State": "store",
-    "idempotent": "decorators",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: they bring redis-py, and one of them needs Django REST framework.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    require("idempotency")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.idempotency.middleware": ["IdempotencyMiddleware"],
+        "django_upstash.idempotency.store": ["IdempotencyStore", "Result", "State"],
+        "django_upstash.idempotency.drf": ["IdempotentMixin"],
+        "django_upstash.idempotency.protection": ["Protection"],
+        "django_upstash.idempotency.decorators": ["idempotent"],
+    },
+    feature="idempotency",
+)

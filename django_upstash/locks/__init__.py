@@ -7,8 +7,9 @@ Locks among processes and machines: leases with tokens, renewal, and fencing num
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.locks.lock import Lock
@@ -17,13 +18,9 @@ __all__ = [
     "Lock",
 ]
 
-_MODULES = {
-    "Lock": "django_upstash.locks.lock",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: what the feature declares is imported at start-up.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.locks.lock": ["Lock"],
+    },
+)

@@ -10,8 +10,9 @@ Publish and subscribe, on either route, for threads and tasks.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.pubsub.items import Gap, Message
@@ -29,20 +30,11 @@ __all__ = [
     "subscribe",
 ]
 
-_MODULES = {
-    "Gap": "django_upstash.pubsub.items",
-    "Message": "django_upstash.pubsub.items",
-    "apublish": "django_upstash.pubsub.publishing",
-    "apublish_many": "django_upstash.pubsub.publishing",
-    "publish": "django_upstash.pubsub.publishing",
-    "publish_many": "django_upstash.pubsub.publishing",
-    "Subscriber": "django_upstash.pubsub.subscriber",
-    "subscribe": "django_upstash.pubsub.subscriber",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: what the feature declares is imported at start-up.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.pubsub.items": ["Gap", "Message"],
+        "django_upstash.pubsub.subscriber": ["Subscriber", "subscribe"],
+        "django_upstash.pubsub.publishing": ["apublish", "apublish_many", "publish", "publish_many"],
+    },
+)

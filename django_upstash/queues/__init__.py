@@ -10,8 +10,9 @@ A small reliable queue: what is enqueued is done at least once, and nothing is l
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.exceptions import ReservationLostError
@@ -35,22 +36,15 @@ __all__ = [
     "SignedJSONCodec",
 ]
 
-_MODULES = {
-    "ReservationLostError": "django_upstash.exceptions",
-    "Backoff": "django_upstash.queues.backoff",
-    "Codec": "django_upstash.queues.codecs",
-    "JSONCodec": "django_upstash.queues.codecs",
-    "SignedJSONCodec": "django_upstash.queues.codecs",
-    "Job": "django_upstash.queues.jobs",
-    "Enqueued": "django_upstash.queues.messages",
-    "Message": "django_upstash.queues.messages",
-    "QueueStats": "django_upstash.queues.operations",
-    "Queue": "django_upstash.queues.queue",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: what the feature declares is imported at start-up.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.queues.backoff": ["Backoff"],
+        "django_upstash.queues.codecs": ["Codec", "JSONCodec", "SignedJSONCodec"],
+        "django_upstash.queues.messages": ["Enqueued", "Message"],
+        "django_upstash.queues.jobs": ["Job"],
+        "django_upstash.queues.queue": ["Queue"],
+        "django_upstash.queues.operations": ["QueueStats"],
+        "django_upstash.exceptions": ["ReservationLostError"],
+    },
+)

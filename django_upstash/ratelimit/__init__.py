@@ -8,7 +8,9 @@ Rate limits that are exact under races and clocks, in one round trip.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.ratelimit.decisions import Decision, Outcome, Reason
@@ -45,30 +47,22 @@ __all__ = [
     "unavailable",
 ]
 
-_MODULES = {
-    "Concurrency": "django_upstash.ratelimit.policies",
-    "Decision": "django_upstash.ratelimit.decisions",
-    "FixedWindow": "django_upstash.ratelimit.policies",
-    "Identity": "django_upstash.ratelimit.limiter_base",
-    "Outcome": "django_upstash.ratelimit.decisions",
-    "Policy": "django_upstash.ratelimit.policies",
-    "Quota": "django_upstash.ratelimit.policies",
-    "Rate": "django_upstash.ratelimit.rates",
-    "RateLimiter": "django_upstash.ratelimit.limiter",
-    "Reason": "django_upstash.ratelimit.decisions",
-    "SlidingWindow": "django_upstash.ratelimit.policies",
-    "TokenBucket": "django_upstash.ratelimit.policies",
-    "default_policy": "django_upstash.ratelimit.policies",
-    "limited": "django_upstash.ratelimit.signals",
-    "parse_rate": "django_upstash.ratelimit.rates",
-    "unavailable": "django_upstash.ratelimit.signals",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: the settings and checks of this package need none of it.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.ratelimit.policies": [
+            "Concurrency",
+            "FixedWindow",
+            "Policy",
+            "Quota",
+            "SlidingWindow",
+            "TokenBucket",
+            "default_policy",
+        ],
+        "django_upstash.ratelimit.decisions": ["Decision", "Outcome", "Reason"],
+        "django_upstash.ratelimit.limiter_base": ["Identity"],
+        "django_upstash.ratelimit.rates": ["Rate", "parse_rate"],
+        "django_upstash.ratelimit.limiter": ["RateLimiter"],
+        "django_upstash.ratelimit.signals": ["limited", "unavailable"],
+    },
+)

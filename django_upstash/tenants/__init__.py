@@ -7,10 +7,9 @@ What is one tenant's own: cache, limits, configuration, flags, and what it uses.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django_upstash.features import require
+from django_upstash.features import import_lazily
 
 if TYPE_CHECKING:
     from django_upstash.tenants.current import (
@@ -42,14 +41,23 @@ __all__ = [
     "switch_is_active",
     "tenant_context",
 ]
-_MODULES = {"Flag": "flag_rules", "Tenant": "tenant"} | dict.fromkeys(
-    ("Measure", "astored_tenants", "stored_tenants"), "maintenance"
+
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "django_upstash.tenants.flag_rules": ["Flag"],
+        "django_upstash.tenants.maintenance": ["Measure", "astored_tenants", "stored_tenants"],
+        "django_upstash.tenants.tenant": ["Tenant"],
+        "django_upstash.tenants.current": [
+            "aflag_is_active",
+            "asample_is_active",
+            "aswitch_is_active",
+            "current_tenant",
+            "flag_is_active",
+            "sample_is_active",
+            "switch_is_active",
+            "tenant_context",
+        ],
+    },
+    feature="tenants",
 )
-
-
-def __getattr__(name: str) -> Any:
-    # Imported at first use: they bring redis-py, which the system checks of this package need not.
-    if name in __all__:
-        require("tenants")
-        return getattr(import_module(f"django_upstash.tenants.{_MODULES.get(name, 'current')}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
