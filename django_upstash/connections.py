@@ -77,9 +77,9 @@ class Connection:
 
     def run(self, operation: Operation[Result]) -> Result:
         """
-        Run an operation, through as many round trips as its replies ask for, and return its result.
+        Run an operation in as many round trips as its replies ask for, and return its result.
 
-        Raises ``ProtocolError`` for replies that are none to its commands, beside what the route and ``parse`` raise.
+        Raises what the route and ``parse`` raise; ``ProtocolError`` for replies that do not fit the commands.
         """
         if self._first_use is not None:
             self._first_use.verify()
@@ -98,9 +98,7 @@ class Connection:
             result = self._read(operation, replies, started)
             if not isinstance(result, Operation):
                 return result
-            progress = progress or Progress()
-            progress.check(operation.commands, replies)
-            operation = result
+            progress, operation = _checked(progress, operation, replies), result
         return _known_result(operation)
 
     async def arun(self, operation: Operation[Result]) -> Result:
@@ -122,9 +120,7 @@ class Connection:
             result = self._read(operation, replies, started)
             if not isinstance(result, Operation):
                 return result
-            progress = progress or Progress()
-            progress.check(operation.commands, replies)
-            operation = result
+            progress, operation = _checked(progress, operation, replies), result
         return _known_result(operation)
 
     def _failed(self, operation: Operation[Any], started: float, error: Exception) -> None:
@@ -225,6 +221,13 @@ class Connection:
         from django_upstash.adapters.upstash import AsyncRouteUpstash
 
         return AsyncRouteUpstash(self)
+
+
+def _checked(progress: Progress | None, operation: Operation[Any], replies: list[Reply]) -> Progress:
+    """Return what is known of an operation of several round trips, with those of this one."""
+    progress = progress or Progress()
+    progress.check(operation.commands, replies)
+    return progress
 
 
 def _known_result(operation: Operation[Result]) -> Result:

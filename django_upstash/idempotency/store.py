@@ -119,7 +119,6 @@ class IdempotencyStore:
         known = fingerprint(payload, first)
         body = self._sealer.seal(name, Record(False, new_token(), known))
         wanted = Reservation(name, body, _milliseconds(self._in_progress_ttl or settings.in_progress_ttl))
-        capabilities = self.connection.capabilities
 
         def judge(found: bytes | None) -> Any:
             if found is None:
@@ -128,9 +127,9 @@ class IdempotencyStore:
                 return self._judged(name, key, found, {known, *(fingerprint(payload, other) for other in others)})
             except Rejected as error:
                 logger.warning("The record of an idempotency key counts as none: %s.", error)
-                return operations.take_over(capabilities, wanted, found, judge)
+                return operations.take_over(self.connection.capabilities, wanted, found, judge)
 
-        return operations.reserve(capabilities, wanted, judge)
+        return operations.reserve(self.connection.capabilities, wanted, judge)
 
     def _complete(self, result: Result, value: Any = None, *, ttl: float | timedelta | None = None) -> Operation[None]:
         """

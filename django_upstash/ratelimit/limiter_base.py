@@ -40,18 +40,16 @@ class LimiterBase:
         self.least = min(policy.limit for policy in self.policies)
         self.alias = alias
         self.tenant = tenant
-        if on_failure not in (None, *FAILURES):
-            raise ValueError(f'on_failure is {shown(on_failure)}: it must be "open", "closed" or "local".')
-        self.on_failure = on_failure
+        self.on_failure = _checked_failure(on_failure)
         self.has_leases = any(policy.algorithm == "leases" for policy in self.policies)
         self._shadow = shadow
         self._rules = rules
         self._statistics_wanted = statistics
+        for policy in self.policies:
+            check_parts(tenant, policy.scope)
         catalogue.enter(tenant, self.policies, statistics)
         self._server: LimitServer | None = None
         self._prefixes: tuple[str, list[str]] | None = None
-        for policy in self.policies:
-            check_parts(tenant, policy.scope)
 
     def __repr__(self) -> str:
         return f"<RateLimiter {self.tenant}: {', '.join(policy.scope for policy in self.policies)}>"
@@ -111,6 +109,12 @@ class LimiterBase:
     def _keys(self, identity: Identity) -> list[tuple[Policy, str]]:
         pairs = zip(self.prefixes, self._identities(identity), strict=True)
         return list(zip(self.policies, (prefix + name for prefix, name in pairs), strict=True))
+
+
+def _checked_failure(given: Failure | None) -> Failure | None:
+    if given not in (None, *FAILURES):
+        raise ValueError(f'on_failure is {shown(given)}: it must be "open", "closed" or "local".')
+    return given
 
 
 def _checked(policies: Policy | Iterable[Policy]) -> tuple[Policy, ...]:

@@ -58,12 +58,16 @@ def follow(view: Any, visits: Sequence[Charged]) -> None:
         try:
             return handle(error)
         except Exception as raised:
-            response = response_to(raised)
-            for visit, charge_when in visits:
-                visit.abandon(is_due(charge_when, response))
+            _abandon(visits, raised)
             raise
 
     view.finalize_response, view.handle_exception = finalize_response, handle_exception
+
+
+def _abandon(visits: Sequence[Charged], error: Exception) -> None:
+    response = response_to(error)
+    for visit, charge_when in visits:
+        visit.abandon(is_due(charge_when, response))
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:

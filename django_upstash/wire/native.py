@@ -127,7 +127,7 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
         payload = b"".join([pack(commands, transaction) for _, commands, transaction in parts])
         count = sum(place.stop - place.start for place, _, _ in parts)
         commands = [command for _, commands, _ in parts for command in commands]
-        fresh = iter(self._exchange(payload, count, commands, replay_safe, getattr(replies, "deadline", None)))
+        fresh = iter(self._exchange(payload, count, commands, replay_safe, getattr(replies, "deadline", 0.0)))
         for place, _, _ in parts:
             replies[place] = list(itertools.islice(fresh, place.stop - place.start))
         for reply in replies:
@@ -139,7 +139,7 @@ class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
 class Refused(list["Reply"]):
     """Replies of a wire that is of no more use: the server it leads to takes no writes, loads, or wants a password."""
 
-    deadline: float | None = None  # of the exchange
+    deadline: float = 0.0  # of the exchange; 0 for those that have none
 
 
 class NativeWire:

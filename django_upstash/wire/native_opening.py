@@ -39,7 +39,6 @@ async def open_wire(make: Callable[[], W], settings: ConnectionSettings) -> tupl
 
     Returns the wire and the seconds used, without those in which other code blocked the loop.
     """
-    seconds = settings.connect_seconds
     wires: list[W] = []
 
     def made() -> W:
@@ -47,21 +46,29 @@ async def open_wire(make: Callable[[], W], settings: ConnectionSettings) -> tupl
         return wires[-1]
 
     try:
-        async with within(seconds) as spent:
+        async with within(settings.connect_seconds) as spent:
             await _connect(made, settings)
             await _shake_hands(wires[-1], settings)
     except BaseException as error:
         for wire in wires:
             wire.abort(closed_error())
-        if isinstance(error, builtins.TimeoutError):
-            where = settings.safe_url
-            raise TimeoutError(f"No connection to {where} within {seconds:g} s; nothing was sent.") from error
-        if isinstance(error, OSError):
-            text = f"Cannot connect to {settings.safe_url}: {reason(error)}; nothing was sent."
-            raise ConnectionError(text) from error
-        raise
+        failure = _failure_of(error, settings)
+        if failure is None:
+            raise
+        raise failure from error
     wires[-1].begin()
     return wires[-1], spent.used
+
+
+def _failure_of(error: BaseException, settings: ConnectionSettings) -> UpstashError | None:
+    """Return this package's error for what the opening raised; None for what is to be raised as it is."""
+    if isinstance(error, builtins.TimeoutError):
+        return TimeoutError(
+            f"No connection to {settings.safe_url} within {settings.connect_seconds:g} s; nothing was sent."
+        )
+    if isinstance(error, OSError):
+        return ConnectionError(f"Cannot connect to {settings.safe_url}: {reason(error)}; nothing was sent.")
+    return None
 
 
 async def _connect(made: Callable[[], Any], settings: ConnectionSettings) -> None:

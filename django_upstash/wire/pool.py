@@ -204,9 +204,8 @@ class Pool(Generic[W]):
         if not mark[0]:
             check_fork()
         while True:
-            wire: W | None
             try:
-                wire = self._idle.pop()
+                wire: W | None = self._idle.pop()
             except IndexError:
                 wire = None  # a new one is opened outside of this block: its errors have nothing to do with this one
             if wire is None or (self.leaves_one and self._stock.is_last_kept()):

@@ -18,7 +18,7 @@ from django_upstash.wire.deadlines import after_last_look, within
 from django_upstash.wire.http import Endpoint, Response, ResponseReader, check_tunnel, checked, connect_failure
 from django_upstash.wire.pool import IDLE_BEFORE_CHECK, all_in_use
 from django_upstash.wire.rest_request import Request, is_requests
-from django_upstash.wire.retrying import failure_of, judge, may_repeat, pause_before_repeat
+from django_upstash.wire.retrying import failure_of, judge, may_repeat, pause_before_repeat, raise_failure
 from django_upstash.wire.tls import tls_context
 from django_upstash.wire.traffic import Flow, Traffic
 
@@ -106,8 +106,7 @@ class RestLane(Lane):
             self._turns.release()
 
     async def _attempts(self, request: Request, batch: list[Entry]) -> Response:
-        deadline = monotonic() + self._settings.timeout
-        retries = self._settings.retries
+        deadline, retries = monotonic() + self._settings.timeout, self._settings.retries
         failure: UpstashError | None = None
         while True:
             wire: AsyncHttpWire | None = None
@@ -123,9 +122,7 @@ class RestLane(Lane):
                 if failure is None:
                     raise
                 if retries <= 0 or not self._repeats(failure, wire, request, deadline):
-                    if failure is error:
-                        raise
-                    raise failure from error
+                    raise_failure(failure, error)
                 retries -= 1
                 await asyncio.sleep(pause_before_repeat(failure, deadline - monotonic()))
             else:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from django_upstash.exceptions import (
@@ -122,12 +122,7 @@ class PooledRoute(Route, Generic[W, Answer]):
         self._pool.after_fork()
 
     def _exchange(
-        self,
-        payload: bytes,
-        count: int,
-        commands: Sequence[Command],
-        replay_safe: bool | None,
-        deadline: float | None = None,
+        self, payload: bytes, count: int, commands: Sequence[Command], replay_safe: bool | None, deadline: float = 0.0
     ) -> Answer:
         """Send the payload and return the wire's answer, trying again where nothing can happen twice."""
         wire = self._pool.acquire()
@@ -144,18 +139,17 @@ class PooledRoute(Route, Generic[W, Answer]):
                 failure = self._failed(wire, error, began)
                 if retries <= 0 or not may_repeat(failure, wire.has_sent, count, commands, replay_safe, deadline):
                     self._pool.discard(wire)
-                    if failure is error:
-                        raise
-                    raise failure from error
-                time.sleep(pause_before_repeat(failure, deadline - monotonic()))
+                    raise_failure(failure, error)
                 retries -= 1
-                wire = self._pool.replace(wire, partial(self._open_watched, deadline))
+                wire = self._renewed(wire, failure, deadline)
             else:
-                if wire.is_reusable:
-                    self._pool.release(wire)
-                else:
-                    self._pool.discard(wire)
+                (self._pool.release if wire.is_reusable else self._pool.discard)(wire)
                 return answer  # type: ignore[no-any-return]
+
+    def _renewed(self, wire: W, failure: UpstashError, deadline: float) -> W:
+        """Return a new wire in the place of one that has failed, after the pause that its failure asks for."""
+        time.sleep(pause_before_repeat(failure, deadline - monotonic()))
+        return self._pool.replace(wire, partial(self._open_watched, deadline))
 
     def _failed(self, wire: W, error: BaseException, began: float) -> UpstashError:
         """Return this package's error for what an exchange raised; raise what is not the wire's failure as it is."""
@@ -202,6 +196,13 @@ def _stock_of(settings: ConnectionSettings) -> _SharedStock:
         if found is None:
             found = _stocks[key] = _SharedStock(settings.max_connections)
         return found
+
+
+def raise_failure(failure: UpstashError, error: BaseException) -> NoReturn:
+    """Raise what this package calls an error, with that error as its cause unless it is the same."""
+    if failure is error:
+        raise failure
+    raise failure from error
 
 
 def may_repeat(

@@ -65,13 +65,10 @@ def _narrowed(stored: StoredLimit) -> dict[str, str]:
 def _seen(
     page: RedisPageAdmin, request: HttpRequest, connection: AdminConnection, stored: StoredLimit
 ) -> dict[str, Any]:
-    others = [
-        StoredLimit(key_prefix(tenant, scope) + stored.identity, tenant, scope, stored.identity)
-        for tenant, scope in catalogue.scopes()
-        if tenant == stored.tenant and scope != stored.scope
-    ]
     seconds = _DAY if counts_statistics() else 0
-    reading = connection.spending.run(read(memory_for(connection.alias), [stored, *others], [stored.tenant], seconds))
+    reading = connection.spending.run(
+        read(memory_for(connection.alias), [stored, *_in_other_scopes(stored)], [stored.tenant], seconds)
+    )
     counters: list[Counter] = connection.spending.run(lifetimes(reading.counters))
     found = rows(page, request, counters, _query(request))
     row = next((row for row in found if row.key == stored.key), None)
@@ -89,6 +86,15 @@ def _seen(
         **statistics_context(counted, reading.now, _DAY),
         **page.live_context(_live_url(request), connection.spending.requests, connection.spending.commands),
     }
+
+
+def _in_other_scopes(stored: StoredLimit) -> list[StoredLimit]:
+    """Return the counters that the same client may have in the tenant's other scopes."""
+    return [
+        StoredLimit(key_prefix(tenant, scope) + stored.identity, tenant, scope, stored.identity)
+        for tenant, scope in catalogue.scopes()
+        if tenant == stored.tenant and scope != stored.scope
+    ]
 
 
 def _query(request: HttpRequest) -> str:

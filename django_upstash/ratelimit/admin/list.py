@@ -141,3 +141,18 @@ def periods(wanted: Wanted) -> list[Choice]:
     return [
         Choice(duration(seconds), wanted.url(period=str(seconds)), seconds == wanted.seconds) for seconds in PERIODS
     ]
+
+
+def navigation(wanted: Wanted, listing: Listing) -> dict[str, Any]:
+    """Return what leads from this page of the list to others."""
+    is_exact = listing.search.is_exact
+    return {
+        "columns": list(columns_of(wanted)),
+        "filters": list(filters_of(listing)),
+        "pager": list(pager_of(listing)),
+        "periods": periods(wanted),
+        "restart_url": wanted.url(cursor=None, p=None),
+        "continue_url": continue_url(listing),
+        "is_exact": is_exact,
+        "everywhere_url": wanted.url(everywhere="1", p=None, cursor=None) if is_exact else "",
+    }

@@ -18,16 +18,7 @@ from django_upstash.ratelimit.admin import detail
 from django_upstash.ratelimit.admin.actions import ACTIONS
 from django_upstash.ratelimit.admin.facts import rulings_of
 from django_upstash.ratelimit.admin.forms import DURATIONS, USUAL
-from django_upstash.ratelimit.admin.list import (
-    Listing,
-    at_limit,
-    columns_of,
-    continue_url,
-    filters_of,
-    pager_of,
-    periods,
-    tiles_of,
-)
+from django_upstash.ratelimit.admin.list import Listing, at_limit, navigation, tiles_of
 from django_upstash.ratelimit.admin.rows import PER_PAGE, Page, packed, rows, sort, unpacked
 from django_upstash.ratelimit.admin.statistics import counts_statistics, statistics_context
 from django_upstash.ratelimit.admin.wanted import ROWS, Wanted
@@ -71,21 +62,14 @@ class RateLimitCounterAdmin(RedisPageAdmin):
             "listing": listing,
             "rows": rows(self, request, listing.shown, f"?{urlencode({ALIAS: self._alias(request)})}"),
             "tiles": [tile for tile in tiles_of(listing) if not is_again or tile.is_live],
-            "columns": list(columns_of(wanted)),
-            "filters": list(filters_of(listing)),
             "clear_url": self.changelist_url + f"?{urlencode({ALIAS: self._alias(request)})}",
-            "pager": list(pager_of(listing)),
-            "restart_url": wanted.url(cursor=None, p=None),
-            "continue_url": continue_url(listing),
-            "is_exact": listing.search.is_exact,
+            **navigation(wanted, listing),
             "counts_again": listing.counts_again,
             "rulings": list(rulings_of(listing.reading)),
             "tenant": wanted.tenant or DEFAULT_TENANT,
             "durations": DURATIONS,
             "usual_seconds": USUAL,
-            "everywhere_url": wanted.url(everywhere="1", p=None, cursor=None) if listing.search.is_exact else "",
             **statistics_context(listing.statistics, listing.reading.now, wanted.seconds),
-            "periods": periods(wanted),
             **self._live(request, connection, listing),
         }
 
