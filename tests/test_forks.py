@@ -208,7 +208,7 @@ KNOWN = {
     "wire/meter.py: RLock": "`Meter.after_fork`",
     "pubsub/subscriber.py: Thread": "a subscriber belongs to the process that entered it",
     "wire/carriers.py: Thread": "`Lanes.after_fork` forgets them",
-    "wire/batching.py: count": "names that are new after a fork",
+    "wire/lanes.py: count": "names that are new after a fork",
     "wire/pool.py: Lock": "of a waiter in the line, which `Pool.after_fork` forgets",
     "tasks/waker.py: Event": "the worker's own process",
     "tasks/worker.py: Condition": "the worker's own process",

@@ -20,10 +20,12 @@ from redis._parsers import _HiredisParser
 from django_upstash.adapters import blocking
 from django_upstash.adapters.commands import encode
 from django_upstash.credentials import SecretBytes
-from django_upstash.exceptions import ConnectionError, NotOverRestError, TimeoutError, UpstashError, server_error
+from django_upstash.exceptions import ConnectionError, NotOverRestError, TimeoutError, UpstashError
 from django_upstash.forks import check_fork, reset_after_fork
 from django_upstash.operations import Command, Reply
-from django_upstash.wire.pool import Place, Pool
+from django_upstash.wire.error_lines import server_error
+from django_upstash.wire.places import Place
+from django_upstash.wire.pool import Pool
 from django_upstash.wire.sockets import is_quiet
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ class DedicatedConnections(redis.ConnectionPool):
                     sock.shutdown(socket.SHUT_RDWR)
 
     def make_connection(self) -> RedisConnection:
-        from django_upstash.wire.native import make_connection
+        from django_upstash.wire.native_connection import make_connection
 
         address = cast("NativeRoute", self.owner.route).address()
         deadline = monotonic() + address.connect_seconds

@@ -27,12 +27,13 @@ from django_upstash.adapters.dedicated import (
     shown_kwargs,
     track,
 )
-from django_upstash.exceptions import server_error
 from django_upstash.forks import Lock, check_fork
 from django_upstash.operations import Command, Reply
 from django_upstash.wire import transports
 from django_upstash.wire.deadlines import within
-from django_upstash.wire.native import UNANNOUNCED, translate, without_frames
+from django_upstash.wire.error_lines import server_error
+from django_upstash.wire.native import translate, without_frames
+from django_upstash.wire.native_connection import UNANNOUNCED
 from django_upstash.wire.pool import all_in_use
 from django_upstash.wire.tls import tls_context
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from django_upstash.exceptions import NoScriptError, ResponseError, UpstashError, as_redis_raises, server_error
+from django_upstash.exceptions import NoScriptError, ResponseError, UpstashError, as_redis_raises
 from django_upstash.operations import Command, Operation
+from django_upstash.wire.error_lines import server_error
 
 if TYPE_CHECKING:
     import redis

@@ -14,13 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_upstash.cache.combinators import in_turn, known
 from django_upstash.cache.failover_state import Doomed, Outage, Place
 from django_upstash.cache.scans import Sweep
-from django_upstash.exceptions import (
-    ConnectionError,
-    PoolTimeoutError,
-    ServerAwayError,
-    TimeoutError,
-    as_redis_raises,
-)
+from django_upstash.exceptions import ConnectionError, PoolTimeoutError, ServerAwayError, TimeoutError, as_redis_raises
 from django_upstash.log import get_logger
 from django_upstash.operations import Operation, command, only, then
 from django_upstash.operations.steps import Flow, Run, Runner, adrive, drive

@@ -9,36 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.utils.module_loading import import_string
 
 from django_upstash import exceptions
 from django_upstash.diagnostics import selftest
-from django_upstash.diagnostics.arguments import is_count, is_time
 from django_upstash.diagnostics.diagnosis import Diagnosis, diagnose
-from django_upstash.diagnostics.eviction import endangered
-from django_upstash.diagnostics.formatting import counted, duration, milliseconds, size
-from django_upstash.diagnostics.report import CheckResult, ConnectionReport, Latency, Status
-from django_upstash.diagnostics.server import ServerInfo, server_info
-from django_upstash.diagnostics.state import WAY_OUT
+from django_upstash.diagnostics.formatting import counted, milliseconds
+from django_upstash.diagnostics.probe import Plan, Probe
+from django_upstash.diagnostics.report import CheckResult, Latency, Status
+from django_upstash.diagnostics.server import server_info
+from django_upstash.diagnostics.server_checks import connections, eviction, introduction, keys, memory
 from django_upstash.features import features
 from django_upstash.operations import command
 from django_upstash.settings import hosts
 
 if TYPE_CHECKING:
-    from django_upstash.connections import Connection
-    from django_upstash.operations import Operation
-    from django_upstash.settings.conf import ConnectionSettings
+    pass
 
-Result = TypeVar("Result")
 
-MOST_PINGS = 1000
-LONGEST_TIMEOUT = 600.0
 SLOW_MS = 100.0
-NEARLY_FULL = 0.9
 _READ_ONLY = Diagnosis(
     "This {credentials} is right and read-only: it may read but not write.",
     "Use the standard one; where reading is all that the site does, run redis_health --read-only.",
@@ -49,77 +41,6 @@ _WITHOUT_SCRIPTS = (
     "Allow +@scripting and +time, or use the standard token: rate limits are not counted on the server without them, "
     "and queues, breakers and locks with fencing numbers do not work."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """
-    What to examine. ``timeout`` is for one connection, in seconds; ``ping_only`` sends one command and no more.
-
-    Raises ``ValueError`` with one sentence for values that make no sense.
-    """
-
-    timeout: float = 2.0
-    pings: int = 5
-    read_only: bool = False
-    ping_only: bool = False
-
-    def __post_init__(self) -> None:
-        if not is_time(self.timeout, LONGEST_TIMEOUT):
-            raise ValueError(f"--timeout must be more than 0 and at most {LONGEST_TIMEOUT:g} seconds.")
-        if not is_count(self.pings, 1, MOST_PINGS):
-            raise ValueError(f"--pings must be from 1 to {MOST_PINGS}.")
-
-
-class Probe:
-    """A connection under examination, and the report that comes of it."""
-
-    def __init__(self, connection: Connection, plan: Plan, report: ConnectionReport) -> None:
-        self.connection = connection
-        self.plan = plan
-        self.report = report
-        self.deadline = monotonic() + plan.timeout
-        self.is_reachable = True
-        self.may_write = not plan.read_only
-        self.check = "connect"
-        self.scripted = 0  # commands that scripts ran inside, which the meter does not see
-        self.streams = 0  # subscriptions, which it does not see either
-        self._started = perf_counter()
-        self._requests, self._commands = connection.meter.requests, connection.meter.commands
-
-    @property
-    def settings(self) -> ConnectionSettings:
-        return self.connection.settings
-
-    @property
-    def has_time(self) -> bool:
-        """Whether enough is left of the time limit for a check of two round trips."""
-        if self.report.connect_ms is None:
-            return True  # whatever else happens, the server is asked once
-        needed = 2 * self.report.latency.median if self.report.latency else self.report.connect_ms
-        return self.deadline - monotonic() > needed / 1000
-
-    def timed(self, operation: Operation[Result]) -> tuple[Result, float]:
-        """Run an operation and return its result and the milliseconds it took."""
-        started = perf_counter()
-        result = self.connection.run(operation)
-        return result, (perf_counter() - started) * 1000
-
-    def account(self) -> None:
-        """Put into the report what the examination has cost so far."""
-        meter = self.connection.meter
-        self.report.requests = meter.requests - self._requests + self.streams
-        self.report.commands = meter.commands - self._commands + self.scripted + self.streams
-        self.report.seconds = perf_counter() - self._started
-
-    def result(self, status: Status, message: str, next_step: str = "", **more: Any) -> CheckResult:
-        return CheckResult(name=self.check, status=status, message=message, next_step=next_step, **more)
-
-    def ok(self, message: str, latency_ms: float | None = None) -> CheckResult:
-        return self.result(Status.OK, message, latency_ms=latency_ms)
-
-    def failed(self, diagnosis: Diagnosis, status: Status = Status.FAIL) -> CheckResult:
-        return self.result(status, diagnosis.cause, diagnosis.next_step)
 
 
 Check: TypeAlias = Callable[[Probe], Iterator[CheckResult]]
@@ -275,57 +196,10 @@ def server(probe: Probe) -> Iterator[CheckResult]:
         yield probe.failed(diagnose(error, probe.settings), Status.WARN)
         return
     probe.report.server = info
-    yield probe.ok(_introduction(info), taken)
-    for name, check in (("memory", _memory), ("eviction", _eviction), ("keys", _keys), ("connections", _connections)):
+    yield probe.ok(introduction(info), taken)
+    for name, check in (("memory", memory), ("eviction", eviction), ("keys", keys), ("connections", connections)):
         probe.check = name
         yield check(probe, info)
-
-
-def _introduction(info: ServerInfo) -> str:
-    speaks = f", speaks Redis {info.redis_version}" if info.software != "Redis" and info.redis_version else ""
-    up = f", up {duration(info.uptime)}" if info.uptime else ""
-    return f"{info.name}{speaks}{up}"
-
-
-def _memory(probe: Probe, info: ServerInfo) -> CheckResult:
-    if info.memory is None:
-        return probe.ok("not told")
-    if not info.max_memory:
-        return probe.ok(f"{size(info.memory)}, no limit")
-    message = f"{size(info.memory)} of {size(info.max_memory)}"
-    if info.memory < NEARLY_FULL * info.max_memory:
-        return probe.ok(message)
-    return probe.result(Status.WARN, f"Nearly full: {message}.", "Delete keys, give them lifetimes, or enlarge it.")
-
-
-def _eviction(probe: Probe, info: ServerInfo) -> CheckResult:
-    policy = info.eviction_policy or "not told"
-    kept = endangered(probe.connection, info)
-    if kept:
-        evicted = f"has evicted {counted(info.evicted_keys, 'key')}" if info.evicted_keys else "evicts when it is full"
-        message = f"{policy} {evicted}, and the database holds what must not go: {', '.join(kept)}."
-        return probe.result(Status.WARN, message, WAY_OUT)
-    if policy.startswith("allkeys") and info.evicted_keys:
-        message = f"{policy} has evicted {counted(info.evicted_keys, 'key')}, whether they were cached or sessions."
-        return probe.result(Status.WARN, message, "Enlarge the memory, or choose a volatile-* policy.")
-    return probe.ok(f"{policy}, {counted(info.evicted_keys, 'key')} evicted" if info.evicted_keys else policy)
-
-
-def _keys(probe: Probe, info: ServerInfo) -> CheckResult:
-    without = info.keys_without_ttl
-    return probe.ok(counted(info.keys, "key") + ("" if without is None else f", {without:,} without TTL"))
-
-
-def _connections(probe: Probe, info: ServerInfo) -> CheckResult:
-    opened = probe.connection.route.open_connections
-    message = f"{opened} of {probe.settings.max_connections} in this process"
-    if info.clients is not None:
-        limit = f" of {info.max_clients:,}" if info.max_clients else ""
-        message += f", {info.clients:,}{limit} at the server"
-    if info.clients and info.max_clients and info.clients >= NEARLY_FULL * info.max_clients:
-        next_step = "Lower MAX_CONNECTIONS or the number of processes, or use REST (https://)."
-        return probe.result(Status.WARN, f"Nearly all are taken: {message}.", next_step)
-    return probe.ok(message)
 
 
 def encryption(probe: Probe) -> Iterator[CheckResult]:

@@ -12,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_upstash.connections import Connection
 from django_upstash.diagnostics.configuration import mistakes, warnings
 from django_upstash.diagnostics.diagnosis import diagnose
-from django_upstash.diagnostics.health import Plan, Probe, examine
+from django_upstash.diagnostics.health import examine
+from django_upstash.diagnostics.probe import Plan, Probe
 from django_upstash.diagnostics.report import CheckResult, ConnectionReport, HealthReport, Status
 from django_upstash.diagnostics.route_advice import verdict
 from django_upstash.exceptions import TimeoutError

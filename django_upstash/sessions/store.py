@@ -11,12 +11,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import CreateError
 from django.dispatch import receiver
 
-from django_upstash.exceptions import (
-    ConnectionError,
-    ProtocolError,
-    ServerAwayError,
-    UpstashError,
-)
+from django_upstash.exceptions import ConnectionError, ProtocolError, ServerAwayError, UpstashError
 from django_upstash.log import get_logger
 from django_upstash.operations import Operation
 from django_upstash.operations.steps import Flow, Method, twins

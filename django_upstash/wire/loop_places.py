@@ -6,7 +6,8 @@ import weakref
 from typing import Any
 
 from django_upstash.forks import Lock
-from django_upstash.wire.pool import Place, Stock, Waiter
+from django_upstash.wire.places import Place
+from django_upstash.wire.pool import Stock, Waiter
 
 
 class Places:

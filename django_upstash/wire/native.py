@@ -7,16 +7,12 @@ every send as well, and the kernel's (``SO_RCVTIMEO``) begin again whenever a si
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import socket
 from collections.abc import Awaitable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
 
 import redis
-from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 
 from django_upstash.exceptions import (
     AuthenticationError,
@@ -27,34 +23,26 @@ from django_upstash.exceptions import (
     ReadOnlyError,
     TimeoutError,
     UpstashError,
-    server_error,
 )
 from django_upstash.operations import Command, Reply
 from django_upstash.wire.base import aborted
 from django_upstash.wire.batching import Entry, Lane, SendInThread, nothing
-from django_upstash.wire.packing import MORE, SecretPacker, make_reader
+from django_upstash.wire.error_lines import server_error
+from django_upstash.wire.native_connection import make_connection
+from django_upstash.wire.packing import MORE, make_reader
 from django_upstash.wire.packing import pack as pack
 from django_upstash.wire.retrying import PooledRoute
-from django_upstash.wire.sockets import DONT_WAIT, LEAST_WAIT, Line, dial, is_quiet
-from django_upstash.wire.tls import tls_context
+from django_upstash.wire.sockets import DONT_WAIT, LEAST_WAIT, Line, is_quiet
 from django_upstash.wire.traffic import Flow
 
 if TYPE_CHECKING:
-    import ssl
-
     from django_upstash.settings.conf import ConnectionSettings
-    from django_upstash.wire.pool import Place
+    from django_upstash.wire.places import Place
 
 # What a server answers that another connection may not: it became a replica, restarted, or has a new password.
 CONDEMNING = (ReadOnlyError, BusyLoadingError, AuthenticationError)
 _READ_SIZE = 65536
 _PING = b"*1\r\n$4\r\nPING\r\n"
-# redis-py 8 announces itself unless told not to by the first of these, redis-py 6 and 7 by the others.
-UNANNOUNCED: dict[str, Any] = (
-    {"driver_info": None}
-    if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
-    else {"lib_name": None, "lib_version": None}
-)
 
 
 class NativeRoute(PooledRoute["NativeWire", "list[Reply]"]):
@@ -276,56 +264,6 @@ class _Parser:
         if isinstance(error, ConnectionError | ReadOnlyError):
             self.refusal = error
         return error
-
-
-class _Connection(Connection):
-    """redis-py's connection, opened before one deadline whatever its steps, with the shared TLS context."""
-
-    def __init__(self, deadline: float, tls: ssl.SSLContext | None, **kwargs: Any) -> None:
-        self._deadline = deadline
-        self._tls = tls
-        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-
-    def _connect(self) -> socket.socket:
-        sock = dial(self.host, self.port, self._deadline)
-        try:
-            sock.settimeout(max(self._deadline - monotonic(), LEAST_WAIT))
-            if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_hostname=self.host)
-            sock.settimeout(max(self._deadline - monotonic(), LEAST_WAIT))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-
-def make_connection(settings: ConnectionSettings, deadline: float, **extra: Any) -> AbstractConnection:
-    """
-    Return redis-py's connection object for these settings, not yet connected and with no needless handshake.
-
-    It connects before the deadline, in ``monotonic()`` time.
-    """
-    kwargs = {
-        **connection_kwargs(settings),
-        "socket_timeout": settings.timeout,
-        "socket_connect_timeout": settings.connect_seconds,
-        "protocol": 2,
-        "command_packer": SecretPacker(),
-        **UNANNOUNCED,
-        **extra,
-    }
-    if "path" in kwargs:
-        return UnixDomainSocketConnection(**kwargs)  # type: ignore[abstract, no-untyped-call]
-    return _Connection(deadline, tls_context(settings) if settings.scheme == "rediss" else None, **kwargs)
-
-
-def connection_kwargs(settings: ConnectionSettings) -> dict[str, Any]:
-    """Return what the settings say, in redis-py's words: host and port or path, user, password, database."""
-    username, password = settings.user_and_password
-    kwargs: dict[str, Any] = {"username": username, "password": password, "db": settings.database}
-    if settings.scheme == "unix":
-        return {**kwargs, "path": unquote(settings.parts.path)}
-    return {**kwargs, "host": settings.parts.hostname, "port": settings.parts.port or 6379}
 
 
 def refused(

@@ -8,16 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django_upstash.exceptions import (
-    ConnectionError,
-    ProtocolError,
-    TimeoutError,
-    UpstashError,
-    server_error,
-)
+from django_upstash.exceptions import ConnectionError, ProtocolError, TimeoutError, UpstashError
 from django_upstash.operations import Reply
 from django_upstash.wire import transports
 from django_upstash.wire.batching import Entry, Lane, SendInThread, closed_error, deliver
+from django_upstash.wire.error_lines import server_error
 from django_upstash.wire.native_opening import open_wire
 from django_upstash.wire.packing import MORE, make_reader, pack
 from django_upstash.wire.pool import IDLE_BEFORE_CHECK

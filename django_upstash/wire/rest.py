@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django_upstash.codecs import Encoded
 from django_upstash.credentials import HIDDEN, SecretBytes
 from django_upstash.exceptions import ConnectionError, DataError, PayloadTooLargeError
 from django_upstash.operations import Command, Reply
@@ -20,10 +19,11 @@ from django_upstash.settings.hosts import is_upstash
 from django_upstash.version import __version__
 from django_upstash.wire.base import aborted, refuse_stateful
 from django_upstash.wire.batching import MOST_BYTES, Entry, Lane, SendInThread
-from django_upstash.wire.http import Endpoint, HttpWire, Response, unexpected
+from django_upstash.wire.endpoint import Endpoint
+from django_upstash.wire.http import HttpWire, Response, unexpected
+from django_upstash.wire.raw_bodies import SURELY_NO_DATA, wants_raw_body
 from django_upstash.wire.rest_encoding import (
     BULK_COMMANDS,
-    RAW_BODY_FROM,
     RESP2_BEGINNINGS,
     decode_item,
     decode_items,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 # A command whose answer is known shows whether a server encodes replies as base64, or ignores the header.
 _TELLING: list[Command] = [("PING",)]
 _NO_JSON = object()
-_SURELY_NO_DATA = 16  # characters of a token: base64 of data has none so long by chance
 
 
 class RestRoute(PooledRoute[HttpWire, Response]):
@@ -116,7 +115,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
 
     def _entry(self, commands: Sequence[Command], atomic: bool, replay_safe: bool | None) -> Entry:
         refuse_stateful(commands)
-        if atomic or _wants_raw_body(commands):
+        if atomic or wants_raw_body(commands):
             self._requests(commands, atomic, replay_safe)  # so that a bad argument fails its caller at once
             return Entry(b"", len(commands), commands, replay_safe, alone=True, is_atomic=atomic)
         payload = b",".join([encode_command(command) for command in commands])
@@ -145,7 +144,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         return self._pipeline(encoded, commands, replay_safe)
 
     def _single_or_raw(self, command: Command, replay_safe: bool | None) -> Request:
-        if self._has_paths is not False and _wants_raw_body((command,)):
+        if self._has_paths is not False and wants_raw_body((command,)):
             form = raw_form(command)
             if form is not None:
                 return self._raw(*form, command, replay_safe)
@@ -289,7 +288,7 @@ class RestRoute(PooledRoute[HttpWire, Response]):
     def _without_token(self, body: bytes) -> bytes:
         """Return a body that does not echo the token, where results are base64: there it can be none of the data."""
         token: bytes = SecretBytes((self.settings.token or "").encode())
-        if len(token) < _SURELY_NO_DATA or self._is_base64 is False or token not in body:
+        if len(token) < SURELY_NO_DATA or self._is_base64 is False or token not in body:
             return body
         return body.replace(token, HIDDEN.encode())
 
@@ -312,26 +311,6 @@ class RestRoute(PooledRoute[HttpWire, Response]):
         self.run(self._requests(_TELLING, atomic=False, replay_safe=True))
         if self._is_base64 is None:  # refused, by a quota or a read-only token: taken for Upstash's like
             self._is_base64 = True
-
-
-def _wants_raw_body(commands: Sequence[Command]) -> bool:
-    """Tell whether a command has bytes that JSON cannot carry, or only a third longer."""
-    if len(commands) != 1:
-        return False
-    for argument in commands[0]:
-        if isinstance(argument, bytes) and not argument.isascii():
-            if not isinstance(argument, Encoded):
-                return _is_not_text(argument)
-            return len(argument) >= RAW_BODY_FROM and _is_not_text(argument)
-    return False
-
-
-def _is_not_text(argument: bytes) -> bool:
-    try:
-        argument.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
 
 
 def _chunks(encoded: list[bytes], most_bytes: int) -> list[tuple[int, int]]:

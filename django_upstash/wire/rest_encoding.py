@@ -11,8 +11,9 @@ from urllib.parse import quote, quote_from_bytes
 import hiredis
 
 from django_upstash.codecs import Encoded
-from django_upstash.exceptions import DataError, ProtocolError, server_error
+from django_upstash.exceptions import DataError, ProtocolError
 from django_upstash.operations import Argument, Command, Reply
+from django_upstash.wire.error_lines import server_error
 
 # Single commands answered by one bulk string, which RESP2 carries a third shorter and far faster than base64 in JSON.
 BULK_COMMANDS = frozenset({"DUMP", "ECHO", "GET", "GETRANGE", "HGET", "LINDEX"})

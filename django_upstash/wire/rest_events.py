@@ -22,8 +22,9 @@ from django_upstash.exceptions import (
     UpstashError,
 )
 from django_upstash.wire.batching import closed_error
-from django_upstash.wire.http import Endpoint, Response, ResponseReader, checked, unexpected
-from django_upstash.wire.rest_async import AsyncHttpWire, connect
+from django_upstash.wire.endpoint import Endpoint
+from django_upstash.wire.http import Response, ResponseReader, checked, unexpected
+from django_upstash.wire.http_async import AsyncHttpWire, connect
 from django_upstash.wire.rest_encoding import decode_item, is_redis_error
 from django_upstash.wire.traffic import Traffic
 

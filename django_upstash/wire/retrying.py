@@ -27,7 +27,8 @@ from django_upstash.forks import Lock, random
 from django_upstash.operations import Command
 from django_upstash.operations import replay_safe as names_are_replay_safe
 from django_upstash.wire.base import Route
-from django_upstash.wire.batching import Entry, Lane, Lanes, SendInThread
+from django_upstash.wire.batching import Entry, Lane, SendInThread
+from django_upstash.wire.lanes import Lanes
 from django_upstash.wire.loop_places import Places
 from django_upstash.wire.pool import Pool, Stock, Wire
 from django_upstash.wire.sockets import reason

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from django_upstash.connections import Connection
-from django_upstash.diagnostics.health import Plan
 from django_upstash.diagnostics.health_check import Examination
+from django_upstash.diagnostics.probe import Plan
 from django_upstash.diagnostics.report import HealthReport, Status
 from tests.fault_proxy import FaultProxy
 from tests.servers import Server

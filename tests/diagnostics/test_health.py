@@ -8,8 +8,9 @@ import pytest
 from django_upstash.connections import Connection
 from django_upstash.dev_server import LocalServer
 from django_upstash.diagnostics import selftest
-from django_upstash.diagnostics.health import Plan, Probe, encryption, examine
+from django_upstash.diagnostics.health import encryption, examine
 from django_upstash.diagnostics.health_check import limited
+from django_upstash.diagnostics.probe import Plan, Probe
 from django_upstash.diagnostics.report import CheckResult, ConnectionReport, Status
 from django_upstash.operations import Operation, command
 from django_upstash.settings.conf import make_settings

@@ -10,7 +10,7 @@ from django_upstash import exceptions
 from django_upstash.cache import UpstashCache
 from django_upstash.connections import connections
 from django_upstash.dev_server import LocalServer
-from django_upstash.exceptions import server_error
+from django_upstash.wire.error_lines import server_error
 from tests.rest_fronts import RestFront
 from tests.servers import Server
 

@@ -19,7 +19,7 @@ from django_upstash.sessions.settings import session_settings
 from django_upstash.settings import conf
 from django_upstash.settings.checks import check_connections
 from django_upstash.settings.environment import config_from_env, idempotency_from_env, sessions_from_env
-from django_upstash.wire.http import Endpoint
+from django_upstash.wire.endpoint import Endpoint
 from tests.secrets.planted import PASSWORD, PROXY_PASSWORD, places
 from tests.secrets.reporters import REPORTERS, Reporter, debug_pages, tracebacks
 

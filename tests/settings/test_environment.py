@@ -20,6 +20,7 @@ from django_upstash.settings.environment import (
     session_engine_from_env,
     sessions_from_env,
 )
+from django_upstash.settings.environment_address import SERVERLESS_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = {"REDIS_URL": "rediss://default:secret@eu1-x.upstash.io:6379"}
@@ -63,7 +64,7 @@ def test_config_from_env__rest(pair: dict[str, str], source: str) -> None:
         ({**NATIVE, "UPSTASH_REDIS_URL": "https://h", "UPSTASH_REDIS_REST_TOKEN": "t"}, "REDIS_URL"),
         ({**NATIVE, "KV_URL": "rediss://h"}, "REDIS_URL"),
         ({**INTEGRATION, **VERCEL}, "KV_REST_API_URL"),
-        *(({**REST, **NATIVE, name: "1"}, "UPSTASH_REDIS_REST_URL") for name in environment.SERVERLESS_NAMES),
+        *(({**REST, **NATIVE, name: "1"}, "UPSTASH_REDIS_REST_URL") for name in SERVERLESS_NAMES),
         ({**REST, **NATIVE, "VERCEL": "1", "REDIS_PROTOCOL": "native"}, "REDIS_URL"),
         ({**NATIVE, "VERCEL": "1"}, "REDIS_URL"),
         ({**REST, **NATIVE, "VERCEL": " "}, "REDIS_URL"),

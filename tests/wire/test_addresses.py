@@ -16,7 +16,7 @@ from django_upstash.dev_server import LocalServer
 from django_upstash.operations import command
 from django_upstash.settings import hosts
 from django_upstash.settings.conf import make_settings
-from django_upstash.wire.http import Endpoint
+from django_upstash.wire.endpoint import Endpoint
 from tests.fault_proxy import TLSProxy
 from tests.servers import Certificate, Server
 from tests.wire.test_http import ScriptedServer, result

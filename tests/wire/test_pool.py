@@ -10,7 +10,8 @@ from time import monotonic
 import pytest
 
 from django_upstash.exceptions import ConnectionError, MaxConnectionsError
-from django_upstash.wire.pool import IDLE_BEFORE_CHECK, Place, Pool
+from django_upstash.wire.places import Place
+from django_upstash.wire.pool import IDLE_BEFORE_CHECK, Pool
 from django_upstash.wire.sockets import is_quiet
 
 

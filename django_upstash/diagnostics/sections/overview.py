@@ -9,8 +9,8 @@ from threading import Event
 from django_upstash.diagnostics.arguments import is_time
 from django_upstash.diagnostics.failure import HIDDEN
 from django_upstash.diagnostics.formatting import counted, escaped, milliseconds
-from django_upstash.diagnostics.health import Plan
 from django_upstash.diagnostics.health_check import Examination
+from django_upstash.diagnostics.probe import Plan
 from django_upstash.diagnostics.report import CheckResult, ConnectionReport, HealthReport, Status
 from django_upstash.diagnostics.sections.section import (
     HEALTHY,

@@ -14,8 +14,8 @@ from django_upstash.connections import Connection
 from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.diagnostics.eviction import warning
 from django_upstash.diagnostics.formatting import counted
-from django_upstash.diagnostics.health import Plan
 from django_upstash.diagnostics.health_check import limited
+from django_upstash.diagnostics.probe import Plan
 from django_upstash.diagnostics.report import SCHEMA, Status
 from django_upstash.diagnostics.survey import Extent
 from django_upstash.exceptions import UpstashError
