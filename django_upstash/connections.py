@@ -19,14 +19,14 @@ from django.core.signals import setting_changed
 
 from django_upstash.credentials import known
 from django_upstash.exceptions import ConnectionError, UpstashError
-from django_upstash.forks import Lock, reset_after_fork
+from django_upstash.forks import ForkSafeLock, reset_after_fork
 from django_upstash.operations import Command, Operation, Reply, command
 from django_upstash.operations.capabilities import Capabilities
 from django_upstash.settings import conf
 from django_upstash.settings.key_prefix import PREFIX_SETTING
 from django_upstash.wire.availability import Availability
 from django_upstash.wire.meter import Meter
-from django_upstash.wire.refusals import Standing
+from django_upstash.wire.refusals import RefusalStanding
 from django_upstash.wire.replies import EXPECTED, Progress, misread
 from django_upstash.wire.replies import check as check_reply
 
@@ -55,11 +55,11 @@ class Connection:
         known.add(settings.secrets)
         self.meter = Meter()
         self.capabilities = Capabilities(settings)
-        self.availability = Availability(Probe(settings))
+        self.availability = Availability(PingProbe(settings))
         self._route: Route | None = None
-        self.refusal = Standing()
+        self.refusal = RefusalStanding()
         self._companions: weakref.WeakSet[Closable] = weakref.WeakSet()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._first_use = self._verification() if settings.verify else None
 
     def __repr__(self) -> str:
@@ -238,7 +238,7 @@ def _known_result(operation: Operation[Result]) -> Result:
     return result
 
 
-class Probe:
+class PingProbe:
     """One PING on a wire of its own, which nobody waits for and no meter counts; raises what it ends in."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
@@ -280,7 +280,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._connections: dict[Any, Connection] = {}
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self.generation = 0  # of the connections that are here; what was made with an earlier one is out of date
 
     def __getitem__(self, alias: str) -> Connection:

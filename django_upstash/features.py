@@ -43,20 +43,20 @@ class Check(NamedTuple):
     deploy: bool = False
 
 
-class Place(NamedTuple):
+class StatePlace(NamedTuple):
     """A connection that a feature keeps state on, and the setting that names another one."""
 
     alias: str
     setting: str
 
     @classmethod
-    def of(cls, entry: object, setting: str, default: str = "default") -> Place:
+    def of(cls, entry: object, setting: str, default: str = "default") -> StatePlace:
         """Return the place that the ``ALIAS`` of a dict in the settings names, or else the default."""
         return cls(str(entry.get("ALIAS", default)) if isinstance(entry, Mapping) else default, setting)
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class KeptState:
     """
     What a feature keeps that is lost if the server evicts it.
 
@@ -67,7 +67,7 @@ class State:
 
     title: str
     key_beginnings: Callable[[], tuple[str, ...]] = tuple
-    places: Callable[[], Iterable[Place]] = tuple
+    places: Callable[[], Iterable[StatePlace]] = tuple
     setting: str = "alias"
     has_lifetime: bool = True
 
@@ -99,7 +99,7 @@ class Feature:
     name: str
     needs: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
-    state: State | None = None
+    state: KeptState | None = None
     flush_targets: Callable[[], Iterable[FlushTarget]] = tuple
     sections: tuple[str, ...] = ()
     admin_pages: Mapping[str, str] = field(default_factory=dict)
@@ -157,7 +157,7 @@ def needs_sentence(feature: Feature, missing: Sequence[str]) -> str:
     return f"django_upstash.{feature.name} needs {' and '.join(missing)}, which this installation does not have."
 
 
-def states() -> list[State]:
+def states() -> list[KeptState]:
     """Return what the features keep that must not be evicted."""
     return [feature.state for feature in features() if feature.state is not None]
 

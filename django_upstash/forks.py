@@ -3,7 +3,7 @@ What a forked child must not share with its parent, and the one test that notice
 
 ``os.register_at_fork`` alone is not enough: uWSGI forks its workers in C and runs no such hook unless it is configured
 to (``py-call-osafterfork``), and Windows has no such function. So code that uses state of this kind calls
-``check_fork()`` first; taking a ``Lock`` or a ``Turn`` of this module does so as well.
+``check_fork()`` first; taking a ``ForkSafeLock`` or a ``Turn`` of this module does so as well.
 
 Process ids tell, but asking for one is a system call in the way of every command. Linux clears memory in forked
 children where it is told to (``MADV_WIPEONFORK``), and a look at that costs next to nothing.
@@ -83,7 +83,7 @@ def _reset() -> None:
             _is_resetting = False
 
 
-class Lock:
+class ForkSafeLock:
     """
     A lock for a few assignments, which a forked child finds free, with all state reset that a child must not share.
 
@@ -121,7 +121,7 @@ class PerConnection(Generic[Value]):
     def __init__(self, make: Callable[..., Value], reset: Callable[[Value], None] | None = None) -> None:
         self._make = make
         self._reset = reset
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._values: WeakKeyDictionary[Any, Value] = WeakKeyDictionary()
         reset_after_fork(self._after_fork)
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -146,6 +147,14 @@ def test_files__are_short(folder: str) -> None:
     most = LONGEST_FILE.get(folder, LONGEST_OTHER_FILE)
     lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
     assert {path: length for path, length in lengths.items() if length > most} == {}
+
+
+def test_class_names__are_unique() -> None:
+    """Public nouns of two features may have one name, and Django asks for the name of a command."""
+    names = Counter(
+        node.name for path in PACKAGE.rglob("*.py") for node in syntax_tree(path).body if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} == {"Command", "Message", "State", "Stats"}
 
 
 def test_functions__are_short() -> None:

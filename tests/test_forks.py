@@ -80,7 +80,7 @@ def test_reset_after_fork__that_fails_is_run_again() -> None:
 
 
 def test_lock__that_another_thread_of_the_parent_holds_is_free_in_a_child(fork: Callable[[], int]) -> None:
-    lock, turn, held, let_go = forks.Lock(), forks.Turn(), threading.Event(), threading.Event()
+    lock, turn, held, let_go = forks.ForkSafeLock(), forks.Turn(), threading.Event(), threading.Event()
 
     def hold() -> None:
         with lock:
@@ -104,7 +104,7 @@ def test_lock__that_another_thread_of_the_parent_holds_is_free_in_a_child(fork: 
 
 
 def test_lock__taken_before_a_fork_is_given_back_in_the_child(fork: Callable[[], int]) -> None:
-    lock, turn = forks.Lock(), forks.Turn()
+    lock, turn = forks.ForkSafeLock(), forks.Turn()
 
     def check() -> bool:
         with ExitStack() as stack:
@@ -139,7 +139,7 @@ def test_compared_ids__where_the_kernel_clears_no_memory(
 
 
 def test_lock__keeps_other_threads_out() -> None:
-    lock, inside = forks.Lock(), [0]
+    lock, inside = forks.ForkSafeLock(), [0]
 
     def add() -> None:
         for _ in range(300):

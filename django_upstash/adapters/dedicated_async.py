@@ -27,7 +27,7 @@ from django_upstash.adapters.dedicated import (
     shown_kwargs,
     track,
 )
-from django_upstash.forks import Lock, check_fork
+from django_upstash.forks import ForkSafeLock, check_fork
 from django_upstash.operations import Command, Reply
 from django_upstash.wire import transports
 from django_upstash.wire.deadlines import within
@@ -65,7 +65,7 @@ class AsyncDedicatedConnections(redis.asyncio.ConnectionPool):
         super().__init__(**shown_kwargs(connection.settings))
         self.owner = connection
         self._settings = connection.settings
-        self._loops_lock = Lock()
+        self._loops_lock = ForkSafeLock()
         self._start()
         track(self)
         connection.close_with(self)

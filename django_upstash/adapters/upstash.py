@@ -67,19 +67,19 @@ class RouteUpstash(upstash_redis.Redis):
             raise as_sdk_error(error) from error
         return formatted(command, reply, self)
 
-    def pipeline(self) -> RoutePipeline:
+    def pipeline(self) -> UpstashPipeline:
         """Return a queue of commands that leave together."""
-        return RoutePipeline(self, self._connection, atomic=False)
+        return UpstashPipeline(self, self._connection, atomic=False)
 
-    def multi(self) -> RoutePipeline:
+    def multi(self) -> UpstashPipeline:
         """Return a queue of commands that run as one transaction."""
-        return RoutePipeline(self, self._connection, atomic=True)
+        return UpstashPipeline(self, self._connection, atomic=True)
 
     def close(self) -> None:
         """Do nothing: ``Connection.close`` releases the sockets."""
 
 
-class RoutePipeline(sdk.Pipeline):
+class UpstashPipeline(sdk.Pipeline):
     """The SDK's pipeline. ``exec`` empties it whatever happens, so that nothing is sent a second time."""
 
     def __init__(self, client: RouteUpstash, connection: SharedConnection, *, atomic: bool) -> None:
@@ -124,19 +124,19 @@ class AsyncRouteUpstash(upstash_redis.asyncio.Redis):
             raise as_sdk_error(error) from error
         return formatted(command, reply, self)
 
-    def pipeline(self) -> AsyncRoutePipeline:
+    def pipeline(self) -> AsyncUpstashPipeline:
         """Return a queue of commands that leave together."""
-        return AsyncRoutePipeline(self, self._connection, atomic=False)
+        return AsyncUpstashPipeline(self, self._connection, atomic=False)
 
-    def multi(self) -> AsyncRoutePipeline:
+    def multi(self) -> AsyncUpstashPipeline:
         """Return a queue of commands that run as one transaction."""
-        return AsyncRoutePipeline(self, self._connection, atomic=True)
+        return AsyncUpstashPipeline(self, self._connection, atomic=True)
 
     async def close(self) -> None:
         """Do nothing: ``Connection.close`` releases the sockets."""
 
 
-class AsyncRoutePipeline(async_sdk.AsyncPipeline):
+class AsyncUpstashPipeline(async_sdk.AsyncPipeline):
     """The SDK's asyncio pipeline. ``exec`` empties it whatever happens, so that nothing is sent a second time."""
 
     def __init__(self, client: AsyncRouteUpstash, connection: SharedConnection, *, atomic: bool) -> None:

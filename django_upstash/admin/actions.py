@@ -24,7 +24,7 @@ CONFIRMED = "_confirmed"
 
 
 @dataclass
-class Plan:
+class ActionPlan:
     """
     What an action is about to do: sentences for the confirmation, and what the history will say.
 
@@ -62,7 +62,7 @@ class Action(ABC):
     form_class: ClassVar[type[forms.Form]]
 
     @abstractmethod
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         """Return what would be done; raise ``ValueError`` with a sentence where that is nothing sensible."""
 
     def preview(
@@ -101,7 +101,7 @@ class Action(ABC):
         return HttpResponseRedirect(page.back(request))
 
     def _confirmation(
-        self, page: RedisPageAdmin, request: HttpRequest, form: forms.Form, plan: Plan, preview: Preview
+        self, page: RedisPageAdmin, request: HttpRequest, form: forms.Form, plan: ActionPlan, preview: Preview
     ) -> HttpResponse:
         context = {
             **page.base_context(request),
@@ -116,7 +116,7 @@ class Action(ABC):
         }
         return TemplateResponse(request, page.confirm_template, context)
 
-    def _log(self, request: HttpRequest, plan: Plan, note: str) -> None:
+    def _log(self, request: HttpRequest, plan: ActionPlan, note: str) -> None:
         user: Any = request.user
         LogEntry.objects.log_actions(user.pk, list(plan.objects), self.flag, escaped(note))
 

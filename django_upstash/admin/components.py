@@ -61,7 +61,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Meter:
+class MeterBar:
     """How much of a limit is used; ``tone`` is "", "near" or "full"."""
 
     used: int

@@ -37,7 +37,7 @@ class Scene(NamedTuple):
     circuit: Circuit
 
 
-class Entry(NamedTuple):
+class CallEntry(NamedTuple):
     """A call that was let through; without a permit it is not counted."""
 
     breaker: object
@@ -58,21 +58,21 @@ class NotDoneYet(BaseException):
 
 
 # The calls that are under way, the innermost last, in this thread or task.
-_entries: ContextVar[tuple[Entry, ...]] = ContextVar("django_upstash.breaker.calls", default=())
+_entries: ContextVar[tuple[CallEntry, ...]] = ContextVar("django_upstash.breaker.calls", default=())
 
 
-def push(entry: Entry) -> None:
+def push(entry: CallEntry) -> None:
     _entries.set((*_entries.get(), entry))
 
 
-def pop(breaker: object) -> Entry:
+def pop(breaker: object) -> CallEntry:
     entries = _entries.get()
     for place in reversed(range(len(entries))):
         if entries[place].breaker is breaker:
             _entries.set((*entries[:place], *entries[place + 1 :]))
             return entries[place]
     # An asynchronous generator may begin in one context and end in another: nothing is known of its call then.
-    return Entry(breaker, None, None)
+    return CallEntry(breaker, None, None)
 
 
 def asked(here: Link, operation: Operation[Any] | None) -> Generator[Effect, Any, Any]:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from django.dispatch import Signal
 
 from django_upstash.breaker import signals
-from django_upstash.breaker.record import Record
+from django_upstash.breaker.record import CircuitRecord
 from django_upstash.breaker.settings import BreakerOptions
 from django_upstash.breaker.status import LOOK, Standing, State, Step, report
 from django_upstash.breaker.windows import make_window
-from django_upstash.forks import Lock, Owner
+from django_upstash.forks import ForkSafeLock, Owner
 
 # Probes of others end at any time: whoever is refused meanwhile asks again after this many seconds.
 SOON = 1.0
@@ -23,7 +23,7 @@ SOON = 1.0
 REPORT_PAUSE = 1.0
 
 
-class Outcome(Enum):
+class CallOutcome(Enum):
     """What a call has shown."""
 
     SUCCESS = "success"
@@ -89,7 +89,7 @@ class Circuit:
         self._shape: object = None  # what the window was made for
         self._afresh = False  # whether there was a success since failures were last told of
         self._stats = Stats()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._told_refusals = 0
         self.after_fork()
 
@@ -97,7 +97,7 @@ class Circuit:
         """In a forked child: count from zero, for the parent counts its own."""
         self._asking = self._told_refusals = 0
         self._stats = Stats(opened_at=self._stats.opened_at)
-        self._record = Record()
+        self._record = CircuitRecord()
         self._begin_closed()
 
     @property
@@ -145,7 +145,7 @@ class Circuit:
     def permit(self, token: str | None = None) -> Permit:
         return Permit(self.clock(), self.generation, token)
 
-    def count(self, options: BreakerOptions, permit: Permit, outcome: Outcome, error: str = "") -> Step | None:
+    def count(self, options: BreakerOptions, permit: Permit, outcome: CallOutcome, error: str = "") -> Step | None:
         """Count a call that has ended, with its error; return the step that the failures of this process ask for."""
         now = self.clock()
         with self._lock:
@@ -153,9 +153,9 @@ class Circuit:
             # What was let through before the state changed says nothing about now.
             if permit.token or permit.generation != self.generation or self.state is not State.CLOSED:
                 return None
-            if outcome is Outcome.FAILURE:
+            if outcome is CallOutcome.FAILURE:
                 return self._failed(options, now, error)
-            if outcome is Outcome.SUCCESS:
+            if outcome is CallOutcome.SUCCESS:
                 self._succeeded(options, now)
             return None
 
@@ -184,7 +184,7 @@ class Circuit:
             if generation != self.generation:
                 return []
             if not alone:
-                self._record = Record()
+                self._record = CircuitRecord()
             before, state = self.state, standing.state
             if state is not before:
                 self._change(state)
@@ -231,10 +231,10 @@ class Circuit:
         self._afresh = False
         self._reported_at = -inf
 
-    def _add(self, outcome: Outcome) -> None:
+    def _add(self, outcome: CallOutcome) -> None:
         self._stats.calls += 1
-        self._stats.successes += outcome is Outcome.SUCCESS
-        self._stats.failures += outcome is Outcome.FAILURE
+        self._stats.successes += outcome is CallOutcome.SUCCESS
+        self._stats.failures += outcome is CallOutcome.FAILURE
 
     def _see(self, options: BreakerOptions, failed: bool, now: float) -> None:
         shape = (options.failure_rate, options.window_calls, options.window_seconds, options.minimum_calls)

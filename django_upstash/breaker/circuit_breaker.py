@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from django_upstash import callbacks
 from django_upstash.breaker import operations, settings
-from django_upstash.breaker.calls import Entry, NotDoneYet, Scene, Tell, asked, pop, push
-from django_upstash.breaker.circuit import Answer, Circuit, Event, Outcome, Permit, Stats
+from django_upstash.breaker.calls import CallEntry, NotDoneYet, Scene, Tell, asked, pop, push
+from django_upstash.breaker.circuit import Answer, CallOutcome, Circuit, Event, Permit, Stats
 from django_upstash.breaker.operations import check_name
 from django_upstash.breaker.registry import Link, link
 from django_upstash.breaker.settings import BreakerOptions, breaker_setting
@@ -228,11 +228,11 @@ class CircuitBreaker:
 
     # The steps of all this, done by a thread that waits or a task that awaits
 
-    def _enter(self) -> Generator[Effect, Any, Entry]:
+    def _enter(self) -> Generator[Effect, Any, CallEntry]:
         """Return the entry of a call that is let through; raise ``CircuitOpen`` for one that is not."""
         options = self.options
         if not options.enabled:
-            return Entry(self, None, None)
+            return CallEntry(self, None, None)
         scene = self._scene(options)
         if scene.link.board.is_due(options.refresh, scene.circuit.clock()):
             found = yield from asked(scene.link, operations.forced())
@@ -240,17 +240,17 @@ class CircuitBreaker:
                 scene.link.board.take_forced(found)
         if scene.circuit.is_stale:
             yield from self._look_again(scene)
-        return Entry(self, scene, (yield from self._admitted(scene)))
+        return CallEntry(self, scene, (yield from self._admitted(scene)))
 
-    def _leave(self, entry: Entry, error: BaseException | None) -> Generator[Effect, Any, None]:
+    def _leave(self, entry: CallEntry, error: BaseException | None) -> Generator[Effect, Any, None]:
         scene, permit = entry.scene, entry.permit
         if scene is None or permit is None or not permit.owner.is_here:
             return
         options, circuit = scene.options, scene.circuit
         outcome = self._outcome(error)
         is_slow = options.slow_call is not None and circuit.clock() - permit.started >= options.slow_call
-        if outcome is Outcome.SUCCESS and is_slow:
-            outcome = Outcome.FAILURE
+        if outcome is CallOutcome.SUCCESS and is_slow:
+            outcome = CallOutcome.FAILURE
         else:
             is_slow = False
         shown = "slow call" if is_slow else type(error).__name__
@@ -327,14 +327,14 @@ class CircuitBreaker:
         here = self._link = link(options, self._link)
         return Scene(options, here, here.board.circuit(self.name))
 
-    def _outcome(self, error: BaseException | None) -> Outcome:
+    def _outcome(self, error: BaseException | None) -> CallOutcome:
         if error is None or isinstance(error, self._excluded):
-            return Outcome.SUCCESS
+            return CallOutcome.SUCCESS
         if isinstance(error, self._included):
-            return Outcome.FAILURE
+            return CallOutcome.FAILURE
         # Other errors show that the other side answers; what ends a task or the process shows nothing.
-        return Outcome.SUCCESS if isinstance(error, Exception) else Outcome.NEITHER
+        return CallOutcome.SUCCESS if isinstance(error, Exception) else CallOutcome.NEITHER
 
     def _is_fallen_back_on(self, error: Exception) -> bool:
         is_own_refusal = isinstance(error, CircuitOpen) and error.name == self.name
-        return is_own_refusal or self._outcome(error) is Outcome.FAILURE
+        return is_own_refusal or self._outcome(error) is CallOutcome.FAILURE

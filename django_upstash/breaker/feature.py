@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from django_upstash.features import Check, Feature, FlushTarget, Place, State
+from django_upstash.features import Check, Feature, FlushTarget, KeptState, StatePlace
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _SETTING = "ALIAS of UPSTASH_BREAKER"
 
 
-def _places() -> Iterator[Place]:
+def _places() -> Iterator[StatePlace]:
     given = conf.setting("UPSTASH_BREAKER")
     if given is None:
         return
     named = given.get("BREAKERS") if isinstance(given, Mapping) else None
     own = named.values() if isinstance(named, Mapping) else ()
-    default = Place.of(given, _SETTING)
-    yield from dict.fromkeys([default, *(Place.of(entry, _SETTING, default.alias) for entry in own)])
+    default = StatePlace.of(given, _SETTING)
+    yield from dict.fromkeys([default, *(StatePlace.of(entry, _SETTING, default.alias) for entry in own)])
 
 
 def _kinds() -> list[Kind]:
@@ -36,7 +36,7 @@ def _kinds() -> list[Kind]:
 FEATURE = Feature(
     name="breaker",
     checks=(Check("django_upstash.breaker.checks.check_breakers"),),
-    state=State(title="breakers", key_beginnings=lambda: ("breaker:",), places=_places, setting=_SETTING),
+    state=KeptState(title="breakers", key_beginnings=lambda: ("breaker:",), places=_places, setting=_SETTING),
     flush_targets=lambda: [FlushTarget(name="breakers", kinds=_kinds)],
     sections=("django_upstash.breaker.health.BreakersSection",),
     metrics="django_upstash.breaker.metrics.lines",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from django_upstash.breaker.record import Record
+from django_upstash.breaker.record import CircuitRecord
 from django_upstash.breaker.status import LOOK, RELEASED, Standing, State, Step
 from django_upstash.operations import Operation, Reply, checked, only, scripts, then
 from django_upstash.operations.capabilities import Capabilities
@@ -61,7 +61,7 @@ def look_listed(name: str) -> Operation[Listed]:
 
     def parse(replies: list[Reply]) -> Listed | Operation[Listed]:
         text = only(replies)
-        record = Record.parse(text)
+        record = CircuitRecord.parse(text)
         if record.state is State.CLOSED and record.forced == RELEASED:
             return _listed(name, text, record.opened_at)
         return Operation((("TIME",),), lambda replies: _listed(name, text, _milliseconds(only(replies))))
@@ -124,7 +124,7 @@ def _stands(names: Sequence[str], known: Collection[str]) -> Operation[list[List
 
 
 def _listed(name: str, text: bytes | None, now: int) -> Listed:
-    record = Record.parse(text)
+    record = CircuitRecord.parse(text)
     return Listed(name, record.decide(LOOK, now), record.notes, text is not None)
 
 

@@ -18,7 +18,7 @@ _TEXT = re.compile(
 
 
 @dataclass
-class Record:
+class CircuitRecord:
     """What is known of a circuit. Whoever takes a step sees to it that nobody else does at the same time."""
 
     state: State = State.CLOSED
@@ -33,7 +33,7 @@ class Record:
     notes: dict[str, str] = field(default_factory=dict)  # about the last opening; the server's record alone has them
 
     @classmethod
-    def parse(cls, text: object) -> Record:
+    def parse(cls, text: object) -> CircuitRecord:
         """Return the record that the server keeps as this text; a new one for an invalid value."""
         match = _TEXT.fullmatch(text) if isinstance(text, bytes) else None
         if match is None:

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_upstash.breaker.circuit import Circuit
 from django_upstash.breaker.settings import BreakerOptions
 from django_upstash.connections import Connection, connections
-from django_upstash.forks import Lock, PerConnection, reset_after_fork
+from django_upstash.forks import ForkSafeLock, PerConnection, reset_after_fork
 from django_upstash.log import get_logger
 from django_upstash.operations.keys import percent_encoded
 from django_upstash.settings import conf
@@ -26,7 +26,7 @@ class Board:
         self._circuits: dict[str, Circuit] = {}
         self._refresh_at = inf
         self._is_away = False
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def circuit(self, name: str) -> Circuit:
         """Return the one circuit of a name."""

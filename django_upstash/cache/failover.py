@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.exceptions import ImproperlyConfigured
 
 from django_upstash.cache.combinators import in_turn, known
-from django_upstash.cache.failover_state import Doomed, Outage, Place
+from django_upstash.cache.failover_state import Doomed, Outage, OutagePlace
 from django_upstash.cache.scans import Sweep
 from django_upstash.exceptions import ConnectionError, PoolTimeoutError, ServerAwayError, TimeoutError, as_redis_raises
 from django_upstash.log import get_logger
@@ -106,7 +106,7 @@ class Failover:
         self._everything = everything
 
     def run(self, operation: Operation[Any]) -> Any:
-        if self._outage.place is Place.SERVER and self._availability.is_up:
+        if self._outage.place is OutagePlace.SERVER and self._availability.is_up:
             started = perf_counter()
             try:
                 return self._server.run(operation)
@@ -117,7 +117,7 @@ class Failover:
         return drive(self._flow(operation))
 
     async def arun(self, operation: Operation[Any]) -> Any:
-        if self._outage.place is Place.SERVER and self._availability.is_up:
+        if self._outage.place is OutagePlace.SERVER and self._availability.is_up:
             started = perf_counter()
             try:
                 return await self._server.arun(operation)
@@ -131,11 +131,11 @@ class Failover:
         """Raise ``ServerAwayError`` while the server is away, for what this process cannot answer."""
         started = perf_counter()
         try:
-            drive(self._try_server() if self._outage.place is Place.LOCAL else self._finish_return())
+            drive(self._try_server() if self._outage.place is OutagePlace.LOCAL else self._finish_return())
         except away() as error:
             raise_congestion(error, self._availability)
             self._outage.begin(error, started)
-        if self._outage.place is not Place.SERVER:
+        if self._outage.place is not OutagePlace.SERVER:
             raise ServerAwayError("The server is away, and this process keeps no sets, hashes and sorted sets.")
 
     def failed(self, error: Exception, started: float) -> None:
@@ -147,7 +147,7 @@ class Failover:
 
     def _flow(self, operation: Operation[Any], has_failed: bool = False) -> Flow[Any]:
         while True:
-            if self._outage.place is Place.LOCAL:
+            if self._outage.place is OutagePlace.LOCAL:
                 # What has failed may have run, so it does not run there again; and its caller has waited enough.
                 if not has_failed:
                     yield from self._try_server()

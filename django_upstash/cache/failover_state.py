@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django_upstash.cache.memory_store import MOST_CHANGES, StandIn
 from django_upstash.cache.signals import backend_changed
-from django_upstash.forks import Lock, PerConnection
+from django_upstash.forks import ForkSafeLock, PerConnection
 from django_upstash.log import get_logger
 from django_upstash.operations import Command, Reply
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = get_logger("django_upstash.cache")
 
 
-class Place(Enum):
+class OutagePlace(Enum):
     """Where operations run."""
 
     SERVER = auto()
@@ -50,17 +50,17 @@ class Outage:
     def __init__(self, location: str, prefix: str) -> None:
         self._location = location
         self._prefix = prefix
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._stand_in = StandIn()
         self._doomed = Doomed()
         self._returned_at = self._tried_at = float("-inf")
-        self.place = Place.SERVER
+        self.place = OutagePlace.SERVER
         self.backend = "server"
 
     def execute(self, commands: Sequence[Command], *, sweeps: bool) -> list[Reply] | None:
         """Answer in the server's place; None where that is no longer asked for."""
         with self._lock:
-            if self.place is not Place.LOCAL:
+            if self.place is not OutagePlace.LOCAL:
                 return None
             if sweeps:
                 self._stand_in.note_everything()
@@ -77,13 +77,13 @@ class Outage:
     def begin(self, error: Exception, started: float) -> None:
         """Answer here from now on, since what was sent at ``started`` failed."""
         with self._lock:
-            if self.place is Place.LOCAL:
+            if self.place is OutagePlace.LOCAL:
                 return
             is_late = started < self._returned_at
             self._stand_in.clear()
             self._mark(self._doomed)
             self._doomed = Doomed()
-            self.place = Place.LOCAL
+            self.place = OutagePlace.LOCAL
             self._tried_at = float("-inf") if is_late else perf_counter()
         # What had been sent before the server came back says nothing about now: the next caller tries at once.
         if not is_late:
@@ -93,7 +93,7 @@ class Outage:
         """Tell whether this caller is to find out whether the server is back: one is, per ``pause`` seconds."""
         with self._lock:
             now = perf_counter()
-            if self.place is not Place.LOCAL or now < self._tried_at + pause:
+            if self.place is not OutagePlace.LOCAL or now < self._tried_at + pause:
                 return False
             self._tried_at = now
             return True
@@ -106,13 +106,13 @@ class Outage:
     def turn_back(self, deleted: Doomed) -> None:
         """Run on the server again, after what has changed here since that was ``deleted`` there."""
         with self._lock:
-            if self.place is not Place.LOCAL:
+            if self.place is not OutagePlace.LOCAL:
                 return
             stand_in = self._stand_in
             done = frozenset(deleted.keys)
             keys = () if deleted.everything else tuple(key for key in stand_in.changed if key not in done)
             self._doomed = Doomed(keys, stand_in.changed_everything and not deleted.everything)
-            self.place = Place.RETURNING if self._doomed else Place.SERVER
+            self.place = OutagePlace.RETURNING if self._doomed else OutagePlace.SERVER
             self._returned_at = perf_counter()
             stand_in.clear()
         self.use("server")
@@ -125,9 +125,9 @@ class Outage:
     def end(self, deleted: Doomed) -> None:
         """Learn that this was deleted."""
         with self._lock:
-            if self.place is Place.RETURNING and self._doomed is deleted:
+            if self.place is OutagePlace.RETURNING and self._doomed is deleted:
                 self._doomed = Doomed()
-                self.place = Place.SERVER
+                self.place = OutagePlace.SERVER
 
     def use(self, backend: str, error: Exception | None = None) -> None:
         """Say which backend answers from now on, where that is another than before."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from django_upstash.cache.combinators import known
 from django_upstash.cache.scans import Sweep
 from django_upstash.codecs import opened
-from django_upstash.forks import Lock, PerConnection
+from django_upstash.forks import ForkSafeLock, PerConnection
 from django_upstash.operations import Argument, Command, Operation, Reply
 from django_upstash.operations.steps import Runner
 
@@ -64,7 +64,7 @@ class NearTier:
         self._options = options
         self._clock = clock
         self._hits = self._misses = self._saved = 0
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._restart()
 
     def stats(self) -> LocalStats:
@@ -287,7 +287,7 @@ class _ByPrefix:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._used: weakref.WeakValueDictionary[str, NearTier] = weakref.WeakValueDictionary()
         self._latest: OrderedDict[str, NearTier] = OrderedDict()
 

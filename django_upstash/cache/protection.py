@@ -11,7 +11,7 @@ LEASE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
+class CacheProtection:
     """
     How ``get_or_set`` protects what it computes.
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from django_upstash.forks import Lock, reset_after_fork
+from django_upstash.forks import ForkSafeLock, reset_after_fork
 
 
 class Lead:
@@ -42,7 +42,7 @@ class Party(NamedTuple):
     thread: int | None = None
 
 
-class Waiter(NamedTuple):
+class FlightWaiter(NamedTuple):
     """One who waits, for a landing or the lead, and the flights that wait with it."""
 
     party: Party
@@ -61,14 +61,14 @@ class Flight:
         self.led_since = 0.0
         self.awaits: list[Flight] = []
         self.landing: Any = None
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: deque[FlightWaiter] = deque()
 
 
 class Flights:
     """The flights of a process. A flight lasts while anybody asks for its key."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._flights: dict[Hashable, Flight] = {}
 
     @contextmanager
@@ -87,8 +87,9 @@ class Flights:
 
     def join(self, flight: Flight, seen: int, party: Party) -> Any:
         """
-        Return ``LEAD``, or where somebody has it, a ``Waiter`` for that or the landing, None for who must not wait:
-        it would wait for somebody who waits for it, however many there are between.
+        Return ``LEAD``, or where somebody has it, a ``FlightWaiter`` for that or the landing.
+
+        It is None for a caller who must not wait: it would wait for one that waits for it, at however many removes.
 
         Where there have been more landings than the caller has ``seen`` before it looked, it is the last of them.
         """
@@ -103,7 +104,7 @@ class Flights:
             held_up = self._held_up_by(party)
             if _reaches(flight, held_up):
                 return None
-            waiter = Waiter(party, Future(), held_up)
+            waiter = FlightWaiter(party, Future(), held_up)
             for other in held_up:
                 other.awaits.append(flight)
             flight.waiting.append(waiter)
@@ -121,7 +122,7 @@ class Flights:
         """Return how long to wait for whoever leads, who has ``seconds`` for it."""
         return max(0.0, flight.led_since + seconds - monotonic())
 
-    def take_over(self, flight: Flight, waiter: Waiter, seconds: float) -> bool:
+    def take_over(self, flight: Flight, waiter: FlightWaiter, seconds: float) -> bool:
         """Take the lead of somebody who has had it for longer than ``seconds``; tell whether it was taken."""
         with self._lock:
             if waiter not in flight.waiting or self.patience(flight, seconds) > 0:
@@ -158,13 +159,13 @@ class Flights:
                 waiter.future.set_result(LEAD)
                 return
 
-    def arrive(self, flight: Flight, waiter: Waiter) -> None:
+    def arrive(self, flight: Flight, waiter: FlightWaiter) -> None:
         """End a wait, however it has ended."""
         with self._lock:
             for other in waiter.held_up:
                 other.awaits.remove(flight)
 
-    def leave(self, flight: Flight, waiter: Waiter) -> None:
+    def leave(self, flight: Flight, waiter: FlightWaiter) -> None:
         """Wait no longer; the lead, where it has been given meanwhile, goes to the next."""
         if not waiter.future.cancel() and waiter.future.result() is LEAD:
             self.pass_on(flight, waiter.party)

@@ -23,8 +23,8 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django_upstash.cache import expiry, tags, versioned_entry
 from django_upstash.cache.empty_results import ignorable
 from django_upstash.cache.operations import MISSING
-from django_upstash.cache.single_flight import LEAD, Flight, Party, Waiter, flights
-from django_upstash.cache.versioned_entry import Found
+from django_upstash.cache.single_flight import LEAD, Flight, FlightWaiter, Party, flights
+from django_upstash.cache.versioned_entry import FoundEntry
 from django_upstash.callbacks import is_async
 from django_upstash.codecs import Label
 from django_upstash.forks import Owner, random
@@ -34,7 +34,7 @@ from django_upstash.operations.steps import Call, Flow, Run, Sleep, Wait, adrive
 
 if TYPE_CHECKING:
     from django_upstash.cache.connected_cache import ConnectedCache
-    from django_upstash.cache.protection import Protection
+    from django_upstash.cache.protection import CacheProtection
 
 _FIRST_POLL, _LONGEST_POLL, _POLL_GROWTH = 0.02, 0.25, 1.5
 _TASK = Party(is_task=True)
@@ -48,7 +48,7 @@ logger = get_logger("django_upstash.cache")
 class Landing(NamedTuple):
     """What a flight ended with; ``stale`` where that is the copy of a value that has expired."""
 
-    found: Found
+    found: FoundEntry
     stale: bool = False
 
 
@@ -56,7 +56,7 @@ class GetOrSet:
     """One call of ``get_or_set``."""
 
     def __init__(
-        self, cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+        self, cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: CacheProtection
     ) -> None:
         self._cache, self._runner, self._space = cache, cache.runner, cache.keyspace
         self._stored, self._context = self._space.name(key, version)
@@ -86,38 +86,38 @@ class GetOrSet:
                 joined = None if self._name in party.chain else flights.join(flight, seen, party)
                 if joined is None:
                     return (yield from self._produced(found))
-                landing = (yield from self._waited(flight, joined)) if isinstance(joined, Waiter) else joined
+                landing = (yield from self._waited(flight, joined)) if isinstance(joined, FlightWaiter) else joined
                 if landing is LEAD:
                     return (yield from self._led(flight, party, self._leased(found, patient=True)))
                 if self._suits(landing, found):
                     return landing.found.copied(self._space)
 
-    def _count(self, found: Found) -> None:
+    def _count(self, found: FoundEntry) -> None:
         """Count the first look; the later ones of a call are for the same value."""
         if not self._is_counted:
             self._is_counted = True
             self._space.looked_up(found.value is not MISSING, found.value is MISSING)
 
     def _look(self) -> Flow[Any]:
-        return (yield from self._ask(self._looking(), Found()))
+        return (yield from self._ask(self._looking(), FoundEntry()))
 
-    def _looking(self) -> Operation[Found]:
+    def _looking(self) -> Operation[FoundEntry]:
         return versioned_entry.look(self._space, self._stored, self._context, self._tags)
 
-    def _with_versions(self, found: Found) -> Flow[Any]:
+    def _with_versions(self, found: FoundEntry) -> Flow[Any]:
         """Return the find with a version of every tag, each from before the value is computed."""
         if all(found.versions.get(tag) for tag in self._tags):
             return found
         versions = yield from self._ask(tags.versions_of(self._space, self._tags), ())
         return found._replace(versions={tag: version.encode() for tag, version in versions})
 
-    def _suits(self, landing: Landing, found: Found) -> bool:
+    def _suits(self, landing: Landing, found: FoundEntry) -> bool:
         """Tell whether somebody else's value is as good as one computed now: of tags that were valid at this look."""
         if landing.stale and not self._protection.grace:
             return False
         return all(found.versions.get(tag) == version.encode() for tag, version in landing.found.label.tags)
 
-    def _is_due(self, found: Found) -> bool:
+    def _is_due(self, found: FoundEntry) -> bool:
         """Tell whether to compute again before the value expires, the likelier the nearer and the longer it takes."""
         expires = found.label.expires
         if not self._protection.early or expires is None:
@@ -125,7 +125,7 @@ class GetOrSet:
         ahead = -found.label.took * self._protection.early * math.log(1.0 - random.random())
         return _now() + ahead >= expires
 
-    def _refreshed(self, flight: Flight, seen: int, party: Party, found: Found) -> Flow[Any]:
+    def _refreshed(self, flight: Flight, seen: int, party: Party, found: FoundEntry) -> Flow[Any]:
         """Compute a value that is valid still, unless somebody else does; it stays where that fails."""
         party = _as_one(party)
         if self._name in party.chain or not flights.take(flight, seen, party):
@@ -146,7 +146,7 @@ class GetOrSet:
             else:
                 flights.land(flight, party, self._landing)
 
-    def _waited(self, flight: Flight, waiter: Waiter) -> Flow[Any]:
+    def _waited(self, flight: Flight, waiter: FlightWaiter) -> Flow[Any]:
         """Return the landing or the lead, which one who waits takes where that has taken as long as a lease lasts."""
         longest = self._protection.lease
         try:
@@ -162,7 +162,7 @@ class GetOrSet:
         finally:
             flights.arrive(flight, waiter)
 
-    def _leased(self, found: Found, patient: bool) -> Flow[Any]:
+    def _leased(self, found: FoundEntry, patient: bool) -> Flow[Any]:
         """Compute the value under the lease, if there is one. If ``patient`` is False, do not wait for it."""
         if not self._protection.cross_process:
             return (yield from self._produced((yield from self._with_versions(found))))
@@ -185,7 +185,7 @@ class GetOrSet:
         deadline = time.monotonic() + self._protection.lease
         pause = _FIRST_POLL
         while True:
-            reply, latest = yield from self._ask(versioned_entry.after(asking, self._looking()), (b"OK", Found()))
+            reply, latest = yield from self._ask(versioned_entry.after(asking, self._looking()), (b"OK", FoundEntry()))
             left = deadline - time.monotonic()
             if reply is not None or latest.value is not MISSING or left <= 0 or not patient:
                 return reply is not None, latest
@@ -201,7 +201,7 @@ class GetOrSet:
         except ignorable() as error:
             logger.debug("A lease was not released (%s); it ends by itself.", type(error).__name__)
 
-    def _produced_since(self, found: Found, latest: Found, may_compute: bool) -> Flow[Any]:
+    def _produced_since(self, found: FoundEntry, latest: FoundEntry, may_compute: bool) -> Flow[Any]:
         """Return what another process has stored since the look, or else produce the value."""
         if latest.value is not MISSING and latest.stored != found.stored:
             self._landing = Landing(latest)
@@ -210,7 +210,7 @@ class GetOrSet:
             return found.value
         return (yield from self._produced((yield from self._with_versions(latest))))
 
-    def _produced(self, before: Found) -> Flow[Any]:
+    def _produced(self, before: FoundEntry) -> Flow[Any]:
         """Compute the value and store it, and return it, or what somebody else has stored meanwhile."""
         now, is_stale = yield from self._computed(before)
         self._landing = Landing(now, is_stale)
@@ -222,7 +222,7 @@ class GetOrSet:
             self._landing = Landing(now)
         return now.value
 
-    def _computed(self, before: Found) -> Flow[Any]:
+    def _computed(self, before: FoundEntry) -> Flow[Any]:
         """Return the value as it will be found, and False; the copy of the last one, and True, where that fails."""
         started = time.perf_counter()
         try:
@@ -238,7 +238,7 @@ class GetOrSet:
         took = math.ceil((time.perf_counter() - started) * 1000)
         return versioned_entry.seal(self._space, value, self._context, self._label(took, before)), False
 
-    def _label(self, took: int, before: Found) -> Label | None:
+    def _label(self, took: int, before: FoundEntry) -> Label | None:
         if not (self._protection.early or self._protection.grace or self._tags):
             return None
         expires = None if self._lifetime is None else _now() + self._lifetime
@@ -247,11 +247,11 @@ class GetOrSet:
             took, expires, tuple((tag, version.decode()) for tag in self._tags if (version := versions.get(tag)))
         )
 
-    def _can_store(self, before: Found) -> bool:
+    def _can_store(self, before: FoundEntry) -> bool:
         # Where the server could not be asked, there are no versions to store with the value.
         return (self._lifetime is None or self._lifetime > 0) and all(before.versions.get(tag) for tag in self._tags)
 
-    def _storing(self, before: Found, now: Found) -> Operation[bool]:
+    def _storing(self, before: FoundEntry, now: FoundEntry) -> Operation[bool]:
         stored = cast(bytes, now.stored)
         if not self._space.admits(stored, self._stored):
             return Operation((("DEL", self._stored),), lambda replies: only(replies) is not None, replay_safe=True)
@@ -266,7 +266,7 @@ class GetOrSet:
     def _copy(self) -> Flow[Any]:
         """Return the copy of the last value, or None if there is none, or it has not expired but been removed."""
         looking = versioned_entry.look(self._space, self._copy_name(), self._context)
-        found = yield from self._ask(looking, Found())
+        found = yield from self._ask(looking, FoundEntry())
         expires = found.label.expires
         return None if found.value is MISSING or expires is None or expires > _now() else found
 
@@ -290,7 +290,7 @@ class GetOrSet:
 
 
 def get_or_set(
-    cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+    cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: CacheProtection
 ) -> Any:
     """Run the flow in this thread."""
     if is_async(default):
@@ -299,7 +299,7 @@ def get_or_set(
 
 
 async def aget_or_set(
-    cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: Protection
+    cache: ConnectedCache, key: Any, default: Any, timeout: Any, version: Any, protection: CacheProtection
 ) -> Any:
     """Run the flow in this task."""
     return await adrive(GetOrSet(cache, key, default, timeout, version, protection).flow(_TASK))

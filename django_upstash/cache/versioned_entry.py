@@ -15,7 +15,7 @@ from django_upstash.operations.compare_and_set import Swap, compare_digest_and_s
 _NO_LABEL = Label()
 
 
-class Found(NamedTuple):
+class FoundEntry(NamedTuple):
     """
     A value, ``MISSING`` if there is none that is valid, and what is stored under its key, None for nothing.
 
@@ -35,7 +35,7 @@ class Found(NamedTuple):
         return space.loads(self.inner, self.context, self.value)
 
 
-def look(space: Keyspace, stored: str, context: bytes, asked: Sequence[str] = ()) -> Operation[Found]:
+def look(space: Keyspace, stored: str, context: bytes, asked: Sequence[str] = ()) -> Operation[FoundEntry]:
     """Return what is found under a key, and the versions of the tags that are asked about, in one request."""
     commands: list[Command] = [("GET", stored)]
     if asked:
@@ -49,7 +49,7 @@ def look(space: Keyspace, stored: str, context: bytes, asked: Sequence[str] = ()
     return Operation(commands, parse)
 
 
-def after(first: Command, looking: Operation[Found]) -> Operation[tuple[Reply, Found]]:
+def after(first: Command, looking: Operation[FoundEntry]) -> Operation[tuple[Reply, FoundEntry]]:
     """Return the operation that runs a command and then looks, in one request; its result is the reply and the find."""
 
     def parse(replies: list[Reply]) -> Any:
@@ -71,18 +71,18 @@ def beside(operation: Operation[Any], last: Command) -> Operation[Any]:
     return Operation((*operation.commands, last), parse)
 
 
-def seal(space: Keyspace, value: Any, context: bytes, label: Label | None) -> Found:
+def seal(space: Keyspace, value: Any, context: bytes, label: Label | None) -> FoundEntry:
     """Return a value as it is found once it is stored, in an envelope where it has a label."""
     if label is None:
         inner = space.dumps(value, context)
-        return Found(value, inner, inner=inner, context=context)
+        return FoundEntry(value, inner, inner=inner, context=context)
     line = label.line()
     context = bound(context, line)
     inner = space.dumps(value, context)
-    return Found(value, sealed(line, inner), label, inner, context)
+    return FoundEntry(value, sealed(line, inner), label, inner, context)
 
 
-def store(space: Keyspace, stored: str, before: Found, now: Found, options: Sequence[str]) -> Operation[bool]:
+def store(space: Keyspace, stored: str, before: FoundEntry, now: FoundEntry, options: Sequence[str]) -> Operation[bool]:
     """Store a value where nothing has changed since the look ``before``; return whether it was stored."""
     replacement, replaced = cast(bytes, now.stored), before.stored
     if replaced is None:
@@ -97,18 +97,18 @@ def _was_stored(replies: list[Reply]) -> bool:
 
 def _read(
     space: Keyspace, stored: bytes | None, context: bytes, now: Mapping[str, bytes | None]
-) -> Found | Operation[Found]:
+) -> FoundEntry | Operation[FoundEntry]:
     if stored is None:
-        return Found(versions=now)
+        return FoundEntry(versions=now)
     envelope = opened(stored)
     if envelope is None:
-        return Found(space.loads(stored, context, MISSING), stored, _NO_LABEL, stored, context, now)
+        return FoundEntry(space.loads(stored, context, MISSING), stored, _NO_LABEL, stored, context, now)
     inner, context = envelope.inner, envelope.context(context)
-    found = Found(space.loads(inner, context, MISSING), stored, envelope.label, inner, context, now)
+    found = FoundEntry(space.loads(inner, context, MISSING), stored, envelope.label, inner, context, now)
     return found if found.value is MISSING else _validated(space, found)
 
 
-def _validated(space: Keyspace, found: Found) -> Found | Operation[Found]:
+def _validated(space: Keyspace, found: FoundEntry) -> FoundEntry | Operation[FoundEntry]:
     carried = found.label.tags
     invalid = found._replace(value=MISSING)
     if all(tag in found.versions for tag, _ in carried):

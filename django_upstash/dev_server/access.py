@@ -9,7 +9,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from hmac import compare_digest
 
-from django_upstash.dev_server.messages import Request
+from django_upstash.dev_server.messages import ServerRequest
 from django_upstash.settings.hosts import is_loopback
 
 _HOST = re.compile(r"(?:https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?")
@@ -43,7 +43,7 @@ class Tokens:
         tokens = {"default": self.standard, "default_ro": self.read_only}
         return {user: token for user, token in tokens.items() if token is not None}
 
-    def grant(self, request: Request, parameters: Iterable[tuple[bytes, bytes]]) -> Grant:
+    def grant(self, request: ServerRequest, parameters: Iterable[tuple[bytes, bytes]]) -> Grant:
         """Return what the request's token allows; one in the query goes before one in the header."""
         given = dict(parameters).get(b"_token") or _BEARER.sub(b"", request.headers.get(b"authorization", b""), count=1)
         if compare_digest(given, self.standard.encode()):
@@ -53,7 +53,7 @@ class Tokens:
         return Grant.NOTHING
 
 
-def is_foreign(request: Request) -> bool:
+def is_foreign(request: ServerRequest) -> bool:
     """Tell whether a web page from elsewhere sends this, or a name that somebody pointed at this machine led here."""
     origin = request.headers.get(b"origin")
     return not _is_local(request.headers.get(b"host", b"")) or (origin is not None and not _is_local(origin))

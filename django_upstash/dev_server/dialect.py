@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from django_upstash.dev_server import commands, emulation
 from django_upstash.dev_server.backend import BackendReply
-from django_upstash.dev_server.encoding import Command, RequestError, Status, nested_frames
+from django_upstash.dev_server.encoding import Command, RequestError, StatusReply, nested_frames
 from django_upstash.dev_server.scripts import DELEX, LockingScript, ScriptCache, locking_script
 
 # A reply, and where RESP2 was asked for, the bytes that carried it.
@@ -34,7 +34,7 @@ _STATISTICS = re.compile(rb"^cmdstat_([^:]+):calls=(\d+)(?:.*rejected_calls=(\d+
 
 
 @dataclass(slots=True)
-class Call:
+class CommandCall:
     """One command of a client: what is sent in its place, or what is answered without asking."""
 
     name: str
@@ -108,21 +108,21 @@ class Dialect:
         emulated = emulation.ALWAYS | {name: run for name, run in emulation.LACKED.items() if name in lacks}
         self._special |= {name: partial(_emulated, run) for name, run in emulated.items()}
 
-    def _special_commands(self) -> dict[str, Callable[[str, Command], Call]]:
+    def _special_commands(self) -> dict[str, Callable[[str, Command], CommandCall]]:
         """Return by name how commands are run that Upstash runs in another way than the backend."""
         return {
             "ACL": self._acl,
-            "COMMAND": lambda name, command: Call(name, reply=[]),
+            "COMMAND": lambda name, command: CommandCall(name, reply=[]),
             "CONFIG": self._config,
             "COPY": self._copy,
             "EVAL": self._eval,
             "EVALSHA": self._evalsha,
             "EVALSHA_RO": self._evalsha,
             "EVAL_RO": self._eval,
-            "FCALL": lambda name, command: Call(name, command, counted=True),
-            "FCALL_RO": lambda name, command: Call(name, command, counted=True),
+            "FCALL": lambda name, command: CommandCall(name, command, counted=True),
+            "FCALL_RO": lambda name, command: CommandCall(name, command, counted=True),
             # Upstash has one database; the other ones of this Redis are somebody else's.
-            "FLUSHALL": lambda name, command: Call(name, [b"FLUSHDB", *command[1:]]),
+            "FLUSHALL": lambda name, command: CommandCall(name, [b"FLUSHDB", *command[1:]]),
             "INFO": self._info,
             "SCRIPT": self._script,
             "SELECT": self._select,
@@ -132,123 +132,123 @@ class Dialect:
             "ZRANGE": self._zrange,
         }
 
-    def call(self, command: Command, *, read_only: bool = False) -> Call:
+    def call(self, command: Command, *, read_only: bool = False) -> CommandCall:
         """Return how a client's command is run, or refused."""
         name = commands.word(command[0])
         text = commands.refusal(name, command, read_only=read_only)
         if text is not None:
-            return Call(name, reply=RequestError(text))
+            return CommandCall(name, reply=RequestError(text))
         special = self._special.get(name)
-        return Call(name, command) if special is None else special(name, command)
+        return CommandCall(name, command) if special is None else special(name, command)
 
-    def _acl(self, name: str, command: Command) -> Call:
+    def _acl(self, name: str, command: Command) -> CommandCall:
         subcommand = commands.word(command[1]) if len(command) > 1 else ""
         if subcommand == "WHOAMI":
-            return Call(name, reply=b"default")
+            return CommandCall(name, reply=b"default")
         if subcommand == "GENTOKEN":
-            return Call(name, reply=secrets.token_hex(32).encode())
+            return CommandCall(name, reply=secrets.token_hex(32).encode())
         if subcommand == "RESTTOKEN" and len(command) == 4:
             user, password = (argument.decode("utf-8", "replace") for argument in command[2:])
             token = self._tokens.get(user)
             if token and secrets.compare_digest(token.encode(), password.encode()):
-                return Call(name, reply=token.encode())
-            return Call(name, reply=RequestError(f'ERR Wrong password or user "{user[:64]}" does not exist'))
-        return Call(name, command)
+                return CommandCall(name, reply=token.encode())
+            return CommandCall(name, reply=RequestError(f'ERR Wrong password or user "{user[:64]}" does not exist'))
+        return CommandCall(name, command)
 
-    def _config(self, name: str, command: Command) -> Call:
+    def _config(self, name: str, command: Command) -> CommandCall:
         if len(command) < 3:
-            return Call(name, command)
+            return CommandCall(name, command)
         if commands.word(command[1]) == "GET":
             found = any(
                 fnmatchcase(_SETTING.decode(), pattern.decode("utf-8", "replace").lower()) for pattern in command[2:]
             )
-            return Call(name, [b"CONFIG", b"GET", _SETTING]) if found else Call(name, reply=[])
+            return CommandCall(name, [b"CONFIG", b"GET", _SETTING]) if found else CommandCall(name, reply=[])
         for parameter in command[2::2]:
             if parameter.lower() != _SETTING:
-                return Call(
+                return CommandCall(
                     name, reply=RequestError(f"ERR Unsupported CONFIG parameter: {commands.word(parameter).lower()}")
                 )
-        return Call(name, command)
+        return CommandCall(name, command)
 
-    def _delex(self, name: str, command: Command) -> Call:
+    def _delex(self, name: str, command: Command) -> CommandCall:
         if len(command) < 2:
-            return Call(name, reply=RequestError(commands.wrong_arity(name)))
+            return CommandCall(name, reply=RequestError(commands.wrong_arity(name)))
         if (refused := self._without_digests(name, map(commands.word, command[2:3]))) is not None:
             return refused
-        return Call(name, [b"EVAL", DELEX, b"1", *command[1:]])
+        return CommandCall(name, [b"EVAL", DELEX, b"1", *command[1:]])
 
-    def _eval(self, name: str, command: Command) -> Call:
+    def _eval(self, name: str, command: Command) -> CommandCall:
         script = locking_script(command[1]) if len(command) > 1 else None
         if script is None:
-            return Call(name, command, counted=True)
+            return CommandCall(name, command, counted=True)
         unseen = None if script.sha in self.scripts else script
-        return Call(name, [command[0], script.wrapped, *command[2:]], counted=True, locking=True, compile=unseen)
+        return CommandCall(name, [command[0], script.wrapped, *command[2:]], counted=True, locking=True, compile=unseen)
 
-    def _evalsha(self, name: str, command: Command) -> Call:
+    def _evalsha(self, name: str, command: Command) -> CommandCall:
         script = self.scripts.get(command[1]) if len(command) > 1 else None
         if script is None:
-            return Call(name, command, counted=True)
+            return CommandCall(name, command, counted=True)
         evaluate = name.replace("SHA", "").encode()
-        return Call(name, [evaluate, script.wrapped, *command[2:]], counted=True, locking=True)
+        return CommandCall(name, [evaluate, script.wrapped, *command[2:]], counted=True, locking=True)
 
-    def _info(self, name: str, command: Command) -> Call:
+    def _info(self, name: str, command: Command) -> CommandCall:
         asked = [commands.word(section).lower() for section in command[1:]]
-        return Call(name, [b"INFO"], rewrite=lambda reply: _info(reply, asked))
+        return CommandCall(name, [b"INFO"], rewrite=lambda reply: _info(reply, asked))
 
-    def _script(self, name: str, command: Command) -> Call:
+    def _script(self, name: str, command: Command) -> CommandCall:
         subcommand = commands.word(command[1]) if len(command) > 1 else ""
         if subcommand == "LOAD" and len(command) == 3 and (script := locking_script(command[2])):
-            return Call(name, reply=script.sha, compile=script)
+            return CommandCall(name, reply=script.sha, compile=script)
         if subcommand == "EXISTS":
-            return Call(name, command, rewrite=lambda reply: self._known(reply, command[2:]))
+            return CommandCall(name, command, rewrite=lambda reply: self._known(reply, command[2:]))
         if subcommand == "FLUSH":
             self.scripts.clear()
-        return Call(name, command)
+        return CommandCall(name, command)
 
     def _known(self, reply: BackendReply, shas: list[bytes]) -> BackendReply:
         if isinstance(reply, Exception):
             return reply
         return [int(found or sha in self.scripts) for found, sha in zip(reply, shas, strict=True)]
 
-    def _select(self, name: str, command: Command) -> Call:
+    def _select(self, name: str, command: Command) -> CommandCall:
         if len(command) != 2:
-            return Call(name, reply=RequestError(commands.wrong_arity(name)))
-        return Call(name, reply=Status(b"OK"))
+            return CommandCall(name, reply=RequestError(commands.wrong_arity(name)))
+        return CommandCall(name, reply=StatusReply(b"OK"))
 
-    def _set(self, name: str, command: Command) -> Call:
+    def _set(self, name: str, command: Command) -> CommandCall:
         # Upstash documents null where the condition fails, with GET too; Redis answers what is stored.
         options = emulation.set_options(command)
         if "GET" in options and "NX" in options:
-            return Call(name, command, rewrite=lambda reply: reply if isinstance(reply, Exception) else None)
+            return CommandCall(name, command, rewrite=lambda reply: reply if isinstance(reply, Exception) else None)
         return self._without_digests(name, options) or _emulated(emulation.set_if, name, command)
 
-    def _without_digests(self, name: str, options: Iterable[str]) -> Call | None:
+    def _without_digests(self, name: str, options: Iterable[str]) -> CommandCall | None:
         """Return the refusal of options that only a Redis with digests has, where the one behind has none."""
         wanted = {"IFDEQ", "IFDNE"}.intersection(options)
         if "DIGEST" not in self._lacks or not wanted:
             return None
-        return Call(name, reply=RequestError(commands.lacking("ERR syntax error", f"{name} with {min(wanted)}")))
+        return CommandCall(name, reply=RequestError(commands.lacking("ERR syntax error", f"{name} with {min(wanted)}")))
 
-    def _copy(self, name: str, command: Command) -> Call:
+    def _copy(self, name: str, command: Command) -> CommandCall:
         if len(command) > 2 and command[1] == command[2]:
-            return Call(name, reply=0)
-        return Call(name, command)
+            return CommandCall(name, reply=0)
+        return CommandCall(name, command)
 
-    def _unlink(self, name: str, command: Command) -> Call:
-        return Call(name, command) if len(command) > 1 else Call(name, reply=0)
+    def _unlink(self, name: str, command: Command) -> CommandCall:
+        return CommandCall(name, command) if len(command) > 1 else CommandCall(name, reply=0)
 
-    def _xinfo(self, name: str, command: Command) -> Call:
+    def _xinfo(self, name: str, command: Command) -> CommandCall:
         if len(command) < 4 or commands.word(command[1]) != "CONSUMERS":
-            return Call(name, command)
-        return Call(name, command, rewrite=lambda reply: [] if str(reply).startswith("NOGROUP") else reply)
+            return CommandCall(name, command)
+        return CommandCall(name, command, rewrite=lambda reply: [] if str(reply).startswith("NOGROUP") else reply)
 
-    def _zrange(self, name: str, command: Command) -> Call:
+    def _zrange(self, name: str, command: Command) -> CommandCall:
         limit = emulation.rank_limit(command[4:])
         if limit is None:
-            return Call(name, command)
+            return CommandCall(name, command)
         offset, count, others = limit
         step = 2 if any(commands.word(option) == "WITHSCORES" for option in others) else 1
-        return Call(name, [*command[:4], *others], rewrite=lambda reply: _limited(reply, offset, count, step))
+        return CommandCall(name, [*command[:4], *others], rewrite=lambda reply: _limited(reply, offset, count, step))
 
 
 def _limited(reply: BackendReply, offset: int, count: int, step: int) -> BackendReply:
@@ -259,11 +259,11 @@ def _limited(reply: BackendReply, offset: int, count: int, step: int) -> Backend
     return reply[offset * step :] if count < 0 else reply[offset * step : (offset + count) * step]
 
 
-def _emulated(emulate: emulation.Emulation, name: str, command: Command) -> Call:
+def _emulated(emulate: emulation.Emulation, name: str, command: Command) -> CommandCall:
     try:
-        return Call(name, emulate(command) or command)
+        return CommandCall(name, emulate(command) or command)
     except RequestError as error:
-        return Call(name, reply=error)
+        return CommandCall(name, reply=error)
 
 
 def _info(reply: BackendReply, asked: list[str]) -> BackendReply:

@@ -21,7 +21,7 @@ class RequestError(Exception):
     """A request, or one command of it, that is refused before anything is executed; the text is the answer's error."""
 
 
-class Status(bytes):
+class StatusReply(bytes):
     """A simple string of RESP."""
 
 
@@ -111,7 +111,7 @@ def to_json(value: object) -> bytes:
 
 def to_resp2(reply: BackendReply) -> bytes:
     """Return a reply as RESP2."""
-    if isinstance(reply, Status):
+    if isinstance(reply, StatusReply):
         return b"+%b\r\n" % reply
     if isinstance(reply, bytes):
         return b"$%d\r\n%b\r\n" % (len(reply), reply)

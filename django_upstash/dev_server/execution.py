@@ -8,10 +8,10 @@ from itertools import repeat
 
 from django_upstash.dev_server import commands
 from django_upstash.dev_server.backend import Backend, Exchange
-from django_upstash.dev_server.dialect import EXEC, MULTI, Call, Dialect, Framed
+from django_upstash.dev_server.dialect import EXEC, MULTI, CommandCall, Dialect, Framed
 from django_upstash.dev_server.encoding import Command, RequestError, frames
 from django_upstash.dev_server.http import LARGEST_BODY
-from django_upstash.dev_server.meter import Meter
+from django_upstash.dev_server.meter import ServerMeter
 
 LARGEST_REPLY = LARGEST_BODY
 _LACKING = re.compile(r"ERR unknown command ['`]([\w.|-]+)['`]")
@@ -20,7 +20,7 @@ _LACKING = re.compile(r"ERR unknown command ['`]([\w.|-]+)['`]")
 class Executor:
     """Takes the commands of a request, errors in place of what cannot be a command, and returns a reply for each."""
 
-    def __init__(self, backend: Backend, dialect: Dialect, meter: Meter) -> None:
+    def __init__(self, backend: Backend, dialect: Dialect, meter: ServerMeter) -> None:
         self._backend = backend
         self._dialect = dialect
         self._meter = meter
@@ -64,15 +64,15 @@ class Executor:
         """Bill a command that was run elsewhere."""
         self._meter.ran([name])
 
-    async def _plan(self, command: Command | RequestError, read_only: bool) -> Call:
+    async def _plan(self, command: Command | RequestError, read_only: bool) -> CommandCall:
         if isinstance(command, RequestError):
-            return Call("", reply=command)
+            return CommandCall("", reply=command)
         call = self._dialect.call(command, read_only=read_only)
         if call.compile is not None:
             # In its own text, so that what is wrong with it is said in terms of that.
             exchange = await self._exchange([[b"SCRIPT", b"LOAD", call.compile.plain]])
             if isinstance(exchange.replies[0], Exception):
-                return Call(call.name, reply=_refused(exchange.replies[0]))
+                return CommandCall(call.name, reply=_refused(exchange.replies[0]))
             self._dialect.scripts.add(call.compile)
         return call
 
@@ -81,7 +81,7 @@ class Executor:
             return Exchange([], 0, b"" if framed else None)
         return await self._backend.exchange(sent, raw=framed)
 
-    def _account(self, calls: Iterable[Call], *around: str) -> None:
+    def _account(self, calls: Iterable[CommandCall], *around: str) -> None:
         names = [name for call in calls for name in call.billed]
         self._meter.ran([*around, *names])
         if not commands.WRITES.isdisjoint(names):

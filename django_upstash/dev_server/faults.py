@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from django_upstash.dev_server import commands
-from django_upstash.dev_server.messages import HTML, REASONS, Delivery, Response
+from django_upstash.dev_server.messages import HTML, REASONS, Delivery, ServerResponse
 
 # What a fault does, and whether the commands are executed all the same: a client may take none of the answers in the
 # second group for a sign that nothing happened.
@@ -102,15 +102,15 @@ class Faults:
         return None
 
 
-def instead_of_executing(fault: Fault) -> Response:
+def instead_of_executing(fault: Fault) -> ServerResponse:
     """Return the answer to a request of which nothing is executed."""
     if fault.kind in _ERRORS:
-        return Response.error(400, _ERRORS[fault.kind])
+        return ServerResponse.error(400, _ERRORS[fault.kind])
     if fault.kind == "unauthorized":
-        return Response.error(401, commands.UNAUTHORIZED)
+        return ServerResponse.error(401, commands.UNAUTHORIZED)
     if fault.kind == "too_many":
-        return _page(429) if fault.html else Response.error(429, "ERR too many requests")
-    return Response(200, delivery=Delivery.RESET if fault.kind == "reset" else Delivery.NOTHING)
+        return _page(429) if fault.html else ServerResponse.error(429, "ERR too many requests")
+    return ServerResponse(200, delivery=Delivery.RESET if fault.kind == "reset" else Delivery.NOTHING)
 
 
 def item_error(fault: Fault) -> str | None:
@@ -118,7 +118,7 @@ def item_error(fault: Fault) -> str | None:
     return _ERRORS.get(fault.kind) if fault.per_item else None
 
 
-async def spoil(fault: Fault, response: Response) -> Response:
+async def spoil(fault: Fault, response: ServerResponse) -> ServerResponse:
     """Return what becomes of the answer to a request that was executed."""
     if fault.kind == "html":
         return _page(502)
@@ -133,7 +133,7 @@ async def spoil(fault: Fault, response: Response) -> Response:
     return response
 
 
-def _page(status: int) -> Response:
+def _page(status: int) -> ServerResponse:
     title = f"{status} {REASONS[status]}"
     text = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1>\r\n</body>\r\n</html>\r\n"
-    return Response(status, text.encode(), HTML)
+    return ServerResponse(status, text.encode(), HTML)

@@ -11,7 +11,7 @@ from typing import cast
 
 import httptools
 
-from django_upstash.dev_server.messages import Delivery, Request, Response
+from django_upstash.dev_server.messages import Delivery, ServerRequest, ServerResponse
 
 LARGEST_HEAD = 128 * 1024  # beyond the first piece that arrives
 LARGEST_BODY = 10 * 1024 * 1024
@@ -26,12 +26,12 @@ class HttpConnection(asyncio.Protocol):
     """A client's connection. ``respond`` turns a request into a response and never raises."""
 
     def __init__(
-        self, respond: Callable[[Request], Awaitable[Response]], open_connections: set[HttpConnection]
+        self, respond: Callable[[ServerRequest], Awaitable[ServerResponse]], open_connections: set[HttpConnection]
     ) -> None:
         self._respond = respond
         self._open_connections = open_connections
         self._parser = httptools.HttpRequestParser(self)
-        self._waiting: deque[Request | Response] = deque()
+        self._waiting: deque[ServerRequest | ServerResponse] = deque()
         self._writable = asyncio.Event()
         self._writable.set()
         self._head_size = 0
@@ -54,9 +54,9 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._refused = True  # the request is answered, and then the connection closes
         except httptools.HttpParserError:
-            self._refuse(Response.error(400, "ERR this is not an HTTP/1.1 request that the server can read"))
+            self._refuse(ServerResponse.error(400, "ERR this is not an HTTP/1.1 request that the server can read"))
         if self._in_head and self._head_size > LARGEST_HEAD:
-            self._refuse(Response.error(431, f"ERR the request's URL and headers exceed {LARGEST_HEAD} bytes"))
+            self._refuse(ServerResponse.error(431, f"ERR the request's URL and headers exceed {LARGEST_HEAD} bytes"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open_connections.discard(self)
@@ -107,15 +107,15 @@ class HttpConnection(asyncio.Protocol):
         method = self._parser.get_method().decode("ascii")
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         body = b"".join(self._body)
-        self._enqueue(Request(method, bytes(self._target), self._headers, body, self._size, keep_alive))
+        self._enqueue(ServerRequest(method, bytes(self._target), self._headers, body, self._size, keep_alive))
 
     # The answers
 
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, response: ServerResponse) -> None:
         self._refused = True
         self._enqueue(response)
 
-    def _enqueue(self, message: Request | Response) -> None:
+    def _enqueue(self, message: ServerRequest | ServerResponse) -> None:
         self._waiting.append(message)
         if self.task is None:
             self.task = asyncio.get_running_loop().create_task(self._answer_all())
@@ -125,7 +125,7 @@ class HttpConnection(asyncio.Protocol):
     async def _answer_all(self) -> None:
         while self._waiting:
             message = self._waiting.popleft()
-            if isinstance(message, Response):
+            if isinstance(message, ServerResponse):
                 await self._deliver(message, keep_alive=False)
             else:
                 await self._deliver(await self._respond(message), keep_alive=message.keep_alive)
@@ -134,7 +134,7 @@ class HttpConnection(asyncio.Protocol):
         self.task = None
         self._transport.resume_reading()
 
-    async def _deliver(self, response: Response, *, keep_alive: bool) -> None:
+    async def _deliver(self, response: ServerResponse, *, keep_alive: bool) -> None:
         try:
             if response.delivery is Delivery.RESET:
                 self._reset()
@@ -146,7 +146,7 @@ class HttpConnection(asyncio.Protocol):
         if not keep_alive or response.delivery is not Delivery.WHOLE or response.events is not None:
             self._transport.close()
 
-    async def _write(self, response: Response, *, keep_alive: bool) -> None:
+    async def _write(self, response: ServerResponse, *, keep_alive: bool) -> None:
         self._transport.write(response.head(keep_alive=keep_alive) + response.sent_body)
         await self._writable.wait()
         if response.events is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from django_upstash.dev_server.encoding import to_json
-from django_upstash.dev_server.streams import EventStream
+from django_upstash.dev_server.streams import ServerEventStream
 
 JSON, HTML, RESP2, EVENTS = (
     "application/json",
@@ -40,7 +40,7 @@ class Delivery(Enum):
 
 
 @dataclass(slots=True)
-class Request:
+class ServerRequest:
     """A request as it came. ``size`` is that of the whole body; of too large a one ``body`` keeps only a part."""
 
     method: str
@@ -60,7 +60,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Response:
+class ServerResponse:
     """An answer. One to HEAD goes without its body; one with ``events`` has no length and ends with the connection."""
 
     status: int
@@ -69,10 +69,10 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     delivery: Delivery = Delivery.WHOLE
     head_only: bool = False
-    events: EventStream | None = None
+    events: ServerEventStream | None = None
 
     @classmethod
-    def error(cls, status: int, text: str) -> Response:
+    def error(cls, status: int, text: str) -> ServerResponse:
         return cls(status, to_json({"error": text}))
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class Meter:
+class ServerMeter:
     """
     Counts since the start or the last reset.
 

@@ -15,7 +15,7 @@ from django_upstash.dev_server.dialect import WANTED
 from django_upstash.dev_server.endpoints import Endpoints
 from django_upstash.dev_server.faults import Fault, Faults
 from django_upstash.dev_server.http import HttpConnection
-from django_upstash.dev_server.meter import Meter
+from django_upstash.dev_server.meter import ServerMeter
 from django_upstash.settings.hosts import is_loopback
 
 
@@ -48,7 +48,7 @@ class LocalServer:
         self._tokens = Tokens(secrets.token_urlsafe(32) if token is None else token, read_only_token)
         self._host = host
         self._port = port
-        self._meter = Meter()
+        self._meter = ServerMeter()
         self._faults = Faults()
         self._thread: threading.Thread | None = None
 

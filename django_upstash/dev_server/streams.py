@@ -8,7 +8,7 @@ from django_upstash.dev_server.backend import Backend, BackendConnection, Backen
 from django_upstash.dev_server.encoding import Command, as_text
 
 
-class EventStream:
+class ServerEventStream:
     """The events of one subscription, on a backend connection of its own."""
 
     def __init__(self, connection: BackendConnection, first: BackendReply) -> None:
@@ -17,7 +17,7 @@ class EventStream:
         self._begun = _event(first) if isinstance(first, list) else _event([json.dumps(as_text(first))])
         self._is_first = True
 
-    def __aiter__(self) -> EventStream:
+    def __aiter__(self) -> ServerEventStream:
         return self
 
     async def __anext__(self) -> bytes:
@@ -34,7 +34,7 @@ class EventStream:
         self._connection.close()
 
 
-async def open_stream(backend: Backend, command: Command) -> EventStream:
+async def open_stream(backend: Backend, command: Command) -> ServerEventStream:
     """Send the command on a new connection; raise the server's error where it is refused."""
     connection = await backend.connect()
     try:
@@ -45,7 +45,7 @@ async def open_stream(backend: Backend, command: Command) -> EventStream:
     except BaseException:
         connection.close()
         raise
-    return EventStream(connection, first)
+    return ServerEventStream(connection, first)
 
 
 def _event(parts: list[BackendReply]) -> bytes:

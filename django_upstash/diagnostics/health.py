@@ -18,7 +18,7 @@ from django_upstash import exceptions
 from django_upstash.diagnostics import selftest
 from django_upstash.diagnostics.diagnosis import Diagnosis, diagnose
 from django_upstash.diagnostics.formatting import counted, milliseconds
-from django_upstash.diagnostics.probe import Plan, Probe
+from django_upstash.diagnostics.probe import HealthPlan, Probe
 from django_upstash.diagnostics.report import CheckResult, Latency, Status
 from django_upstash.diagnostics.server import server_info
 from django_upstash.diagnostics.server_checks import connections, eviction, introduction, keys, memory
@@ -59,7 +59,7 @@ def examine(probe: Probe) -> None:
             probe.report.checks.append(probe.result(Status.WARN, message, "Allow more with --timeout."))
 
 
-def _checks(plan: Plan) -> Iterator[tuple[str, Check]]:
+def _checks(plan: HealthPlan) -> Iterator[tuple[str, Check]]:
     yield "connect", connect
     if plan.ping_only:
         return
@@ -122,7 +122,7 @@ def write_read_delete(probe: Probe) -> Iterator[CheckResult]:
         yield probe.ok("strings, hashes, lists", taken)
 
 
-def _refused(outcome: selftest.Outcome, probe: Probe) -> Diagnosis:
+def _refused(outcome: selftest.SelfTestOutcome, probe: Probe) -> Diagnosis:
     error = outcome.refused[0]
     diagnosis = diagnose(error, probe.settings)
     if not isinstance(error, exceptions.NoPermissionError):

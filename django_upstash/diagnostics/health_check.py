@@ -13,7 +13,7 @@ from django_upstash.connections import Connection
 from django_upstash.diagnostics.configuration import mistakes, warnings
 from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.diagnostics.health import examine
-from django_upstash.diagnostics.probe import Plan, Probe
+from django_upstash.diagnostics.probe import HealthPlan, Probe
 from django_upstash.diagnostics.report import CheckResult, ConnectionReport, HealthReport, Status
 from django_upstash.diagnostics.route_advice import verdict
 from django_upstash.exceptions import TimeoutError
@@ -35,7 +35,7 @@ class Examination:
     ``is_deployed`` adds the warnings of ``check --deploy``. ``close`` releases the sockets.
     """
 
-    def __init__(self, aliases: Sequence[str], plan: Plan, *, is_deployed: bool = False) -> None:
+    def __init__(self, aliases: Sequence[str], plan: HealthPlan, *, is_deployed: bool = False) -> None:
         self._plan = plan
         self._is_deployed = is_deployed
         self._connections = {alias: _connection(alias, plan) for alias in aliases}
@@ -65,7 +65,7 @@ class Examination:
         return report
 
 
-def _connection(alias: str, plan: Plan) -> Connection | ImproperlyConfigured:
+def _connection(alias: str, plan: HealthPlan) -> Connection | ImproperlyConfigured:
     try:
         connection = Connection(limited(conf.connection_settings(alias), plan.timeout))
         _ = connection.route  # now, for what it imports is not the server's time
@@ -82,7 +82,7 @@ def _misconfigured(alias: str, error: ImproperlyConfigured) -> ConnectionReport:
 class _Examined(threading.Thread):
     """One examination in a thread of its own; not waited for at exit, for nothing ends a name server's silence."""
 
-    def __init__(self, connection: Connection, plan: Plan) -> None:
+    def __init__(self, connection: Connection, plan: HealthPlan) -> None:
         settings = connection.settings
         super().__init__(name=f"redis_health {settings.alias}", daemon=True)
         self.alias = settings.alias

@@ -122,7 +122,7 @@ class KeyGroup:
 
 
 @dataclass
-class Keyspace:
+class KeyspaceInfo:
     """What a scan found. ``cursor`` is where to continue, "0" when all has been seen."""
 
     scan: Scan
@@ -159,14 +159,14 @@ class Keyspace:
 
 
 def survey(
-    connection: Connection, scan: Scan, family: Callable[[bytes], str], progress: Callable[[Keyspace], None]
-) -> Keyspace:
+    connection: Connection, scan: Scan, family: Callable[[bytes], str], progress: Callable[[KeyspaceInfo], None]
+) -> KeyspaceInfo:
     """
     Scan the database as told and return what it holds.
 
     ``family`` returns the prefix under which a key is counted; ``progress`` is called after each page.
     """
-    keyspace = Keyspace(scan, family)
+    keyspace = KeyspaceInfo(scan, family)
     connection.run(_first_page(keyspace))
     progress(keyspace)
     while keyspace.cursor != "0" and keyspace.pages < scan.pages:
@@ -176,7 +176,7 @@ def survey(
     return keyspace
 
 
-def _first_page(keyspace: Keyspace) -> Operation[None]:
+def _first_page(keyspace: KeyspaceInfo) -> Operation[None]:
     def parse(replies: list[Reply]) -> None:
         keyspace.total, page = checked(replies)
         _add_page(keyspace, page)
@@ -184,14 +184,14 @@ def _first_page(keyspace: Keyspace) -> Operation[None]:
     return Operation((("DBSIZE",), keyspace.scan.command(keyspace.scan.cursor)), parse)
 
 
-def _next_page(keyspace: Keyspace) -> Operation[None]:
+def _next_page(keyspace: KeyspaceInfo) -> Operation[None]:
     def parse(replies: list[Reply]) -> None:
         _add_page(keyspace, checked(replies)[0])
 
     return Operation((keyspace.scan.command(keyspace.cursor),), parse)
 
 
-def _add_page(keyspace: Keyspace, page: list[Any]) -> None:
+def _add_page(keyspace: KeyspaceInfo, page: list[Any]) -> None:
     cursor, names = page
     keyspace.cursor = str(int(cursor))
     keyspace.pages += 1
@@ -204,7 +204,7 @@ def _add_page(keyspace: Keyspace, page: list[Any]) -> None:
             group.names.append(name)
 
 
-def _measure(connection: Connection, keyspace: Keyspace) -> None:
+def _measure(connection: Connection, keyspace: KeyspaceInfo) -> None:
     sample = list(_sample(keyspace))
     closely, others = sample[: keyspace.scan.sample], sample[keyspace.scan.sample :]
     for start in range(0, len(closely), KEYS_PER_REQUEST):
@@ -213,7 +213,7 @@ def _measure(connection: Connection, keyspace: Keyspace) -> None:
         connection.run(_sizes(keyspace, others[start : start + KEYS_PER_REQUEST]))
 
 
-def _sample(keyspace: Keyspace) -> Iterator[tuple[KeyGroup, bytes]]:
+def _sample(keyspace: KeyspaceInfo) -> Iterator[tuple[KeyGroup, bytes]]:
     """Yield the keys to look at: of each prefix the first, then of each the second, and so on."""
     left, depth = keyspace.scan.kept_names, 0
     groups = sorted(keyspace.groups.values(), key=lambda group: -group.keys)
@@ -224,7 +224,7 @@ def _sample(keyspace: Keyspace) -> Iterator[tuple[KeyGroup, bytes]]:
         depth += 1
 
 
-def _sizes_and_lifetimes(keyspace: Keyspace, sample: list[tuple[KeyGroup, bytes]]) -> Operation[None]:
+def _sizes_and_lifetimes(keyspace: KeyspaceInfo, sample: list[tuple[KeyGroup, bytes]]) -> Operation[None]:
     """Return the operation that asks for type, lifetime and size of some keys, in one request."""
     size = ("STRLEN",) if keyspace.sizes_are_of_values else ("MEMORY", "USAGE")
     commands = [command for _, name in sample for command in (("TYPE", name), ("PTTL", name), (*size, name))]
@@ -242,7 +242,7 @@ def _sizes_and_lifetimes(keyspace: Keyspace, sample: list[tuple[KeyGroup, bytes]
     return Operation(commands, parse)
 
 
-def _sizes(keyspace: Keyspace, names: list[tuple[KeyGroup, bytes]]) -> Operation[None]:
+def _sizes(keyspace: KeyspaceInfo, names: list[tuple[KeyGroup, bytes]]) -> Operation[None]:
     """Return the operation that asks for the size of some keys, in one request."""
     size = ("STRLEN",) if keyspace.sizes_are_of_values else ("MEMORY", "USAGE")
 
@@ -257,7 +257,7 @@ def _sizes(keyspace: Keyspace, names: list[tuple[KeyGroup, bytes]]) -> Operation
     return Operation([(*size, name) for _, name in names], parse)
 
 
-def _lengths(keyspace: Keyspace, sample: list[tuple[KeyGroup, bytes]], before: list[Reply]) -> Operation[None]:
+def _lengths(keyspace: KeyspaceInfo, sample: list[tuple[KeyGroup, bytes]], before: list[Reply]) -> Operation[None]:
     def parse(replies: list[Reply]) -> None:
         for place, (group, name) in enumerate(sample):
             _add_key(group, before[3 * place], before[3 * place + 1])
@@ -277,7 +277,7 @@ def _add_key(group: KeyGroup, kind: Reply, ttl: Reply) -> None:
             group.shortest_ttl = ttl if group.shortest_ttl is None else min(ttl, group.shortest_ttl)
 
 
-def _add_size(keyspace: Keyspace, group: KeyGroup, name: bytes, size: Reply) -> None:
+def _add_size(keyspace: KeyspaceInfo, group: KeyGroup, name: bytes, size: Reply) -> None:
     """Add the size of one key, where the server has told it."""
     if not isinstance(size, int):
         return

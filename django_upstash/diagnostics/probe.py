@@ -26,7 +26,7 @@ LONGEST_TIMEOUT = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class HealthPlan:
     """
     What to examine. ``timeout`` is for one connection, in seconds; ``ping_only`` sends one command and no more.
 
@@ -48,7 +48,7 @@ class Plan:
 class Probe:
     """A connection under examination, and the report that comes of it."""
 
-    def __init__(self, connection: Connection, plan: Plan, report: ConnectionReport) -> None:
+    def __init__(self, connection: Connection, plan: HealthPlan, report: ConnectionReport) -> None:
         self.connection = connection
         self.plan = plan
         self.report = report

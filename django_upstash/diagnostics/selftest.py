@@ -37,7 +37,7 @@ def new_name() -> str:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SelfTestOutcome:
     """The types that came back different from what was written, and the errors of the writes that were refused."""
 
     different: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Outcome:
     has_written: bool = True
 
 
-def write_read_delete(name: str) -> Operation[Outcome]:
+def write_read_delete(name: str) -> Operation[SelfTestOutcome]:
     """Return the operation that writes, then reads and deletes what was written: two requests, nine commands."""
     string, hash_, list_ = (f"{name}:{kind}" for kind in ("string", "hash", "list"))
     # A server runs a pipeline that arrived without heeding whether the client is still there: EXPIRE follows for sure.
@@ -57,26 +57,26 @@ def write_read_delete(name: str) -> Operation[Outcome]:
         ("EXPIRE", list_, LIFETIME),
     )
 
-    def parse(replies: list[Reply]) -> Operation[Outcome] | Outcome:
+    def parse(replies: list[Reply]) -> Operation[SelfTestOutcome] | SelfTestOutcome:
         refused = tuple(reply for reply in replies if isinstance(reply, Exception))
         if len(refused) == len(replies):
-            return Outcome(refused=refused, has_written=False)
+            return SelfTestOutcome(refused=refused, has_written=False)
         return _read_and_delete((string, hash_, list_), refused)
 
     return Operation(commands, parse)
 
 
-def _read_and_delete(keys: tuple[str, str, str], refused: tuple[Exception, ...]) -> Operation[Outcome]:
+def _read_and_delete(keys: tuple[str, str, str], refused: tuple[Exception, ...]) -> Operation[SelfTestOutcome]:
     string, hash_, list_ = keys
     commands: tuple[Command, ...] = (("GET", string), ("HGETALL", hash_), ("LRANGE", list_, 0, -1), ("DEL", *keys))
 
-    def parse(replies: list[Reply]) -> Outcome:
+    def parse(replies: list[Reply]) -> SelfTestOutcome:
         if refused:
-            return Outcome(refused=refused)
+            return SelfTestOutcome(refused=refused)
         text, items = _STRING.encode(), [item.encode() for item in _ITEMS]
         expected: dict[str, Reply] = {"string": text, "hash": [_FIELD.encode(), text], "list": [*items], "delete": 3}
         found = zip(expected.items(), checked(replies), strict=True)
-        return Outcome(tuple(kind for (kind, value), reply in found if reply != value))
+        return SelfTestOutcome(tuple(kind for (kind, value), reply in found if reply != value))
 
     return Operation(commands, parse)
 
@@ -87,7 +87,7 @@ def write_large(name: str) -> Operation[Reply]:
     return Operation((("SET", f"{name}:large", body, "EX", LIFETIME),), only)
 
 
-def read_large_and_count(name: str) -> Operation[Outcome]:
+def read_large_and_count(name: str) -> Operation[SelfTestOutcome]:
     """Return the operation that reads and deletes that, and counts above 2**53: one request, four commands."""
     large, number = f"{name}:large", f"{name}:number"
     body = Encoded(bytes(range(256)) * 8)
@@ -98,10 +98,10 @@ def read_large_and_count(name: str) -> Operation[Outcome]:
         ("DEL", large, number),
     )
 
-    def parse(replies: list[Reply]) -> Outcome:
+    def parse(replies: list[Reply]) -> SelfTestOutcome:
         large, _, number, _ = checked(replies)
         is_intact = large in (bytes(body), body.as_text().encode())
-        return Outcome((*(() if is_intact else ("large",)), *(() if number == _EXACT + 1 else ("integer",))))
+        return SelfTestOutcome((*(() if is_intact else ("large",)), *(() if number == _EXACT + 1 else ("integer",))))
 
     return Operation(commands, parse)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from django_upstash.features import Place, states
+from django_upstash.features import StatePlace, states
 from django_upstash.settings import conf, hosts
 from django_upstash.settings.conf import ConnectionSettings
 from django_upstash.settings.key_prefix import environment
@@ -21,7 +21,7 @@ class Holder(NamedTuple):
     """A feature that keeps state, by its title, and where it does."""
 
     feature: str
-    place: Place
+    place: StatePlace
 
 
 def holders() -> Iterator[Holder]:

@@ -27,7 +27,7 @@ from django_upstash.settings.conf import ConnectionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ProbeAnswer:
     """How a look at a server ended. Holds no secret; ``cause`` is empty where it went well."""
 
     route: str
@@ -47,13 +47,13 @@ class Answer:
         return {"status": status, **{name: value for name, value in told.items() if value}}
 
 
-class Probe:
+class HealthProbe:
     """Looks at one server, with settings that end each look within its time."""
 
     def __init__(self, settings: ConnectionSettings, *, details: bool) -> None:
         self._settings = settings
         self._details = details
-        self._looks: SingleFlight[Answer] = SingleFlight()
+        self._looks: SingleFlight[ProbeAnswer] = SingleFlight()
 
     def after_fork(self) -> None:
         self._looks.forget()
@@ -66,26 +66,26 @@ class Probe:
             # Not waited for at exit, for nothing ends a name server's silence.
             threading.Thread(target=self._run, args=(look,), name=name, daemon=True).start()
 
-    def answer(self, until: float) -> Answer:
+    def answer(self, until: float) -> ProbeAnswer:
         """Return the answer of the latest look, or that there is none by this time of the monotonic clock."""
         try:
             return self._looks.latest.result(max(until - monotonic(), 0))
         except FutureTimeoutError:
             return self._overdue()
 
-    async def aanswer(self, until: float) -> Answer:
+    async def aanswer(self, until: float) -> ProbeAnswer:
         """Async version of ``answer``."""
         look = asyncio.wrap_future(self._looks.latest)
         done, _ = await asyncio.wait({look}, timeout=max(until - monotonic(), 0))
         return look.result() if done else self._overdue()
 
-    def _run(self, look: Future[Answer]) -> None:
+    def _run(self, look: Future[ProbeAnswer]) -> None:
         try:
             look.set_result(self._found())
         except BaseException as error:  # raised where somebody waits
             look.set_exception(error)
 
-    def _found(self) -> Answer:
+    def _found(self) -> ProbeAnswer:
         connection = connections.for_settings(self._settings)
         _ = connection.route  # now, for what it imports is not the server's time
         operation = Operation((("INFO",),), _server) if self._details else command("PING")
@@ -96,13 +96,13 @@ class Probe:
             return self._failed(error)
         latency = round((perf_counter() - started) * 1000, 3)
         server = found if self._details else ""
-        return Answer(route=self._settings.route, server=server, latency_ms=latency)
+        return ProbeAnswer(route=self._settings.route, server=server, latency_ms=latency)
 
-    def _overdue(self) -> Answer:
+    def _overdue(self) -> ProbeAnswer:
         return self._failed(TimeoutError("There was no answer in time."))
 
-    def _failed(self, error: Exception) -> Answer:
-        return Answer(route=self._settings.route, cause=diagnose(error, self._settings).cause)
+    def _failed(self, error: Exception) -> ProbeAnswer:
+        return ProbeAnswer(route=self._settings.route, cause=diagnose(error, self._settings).cause)
 
 
 def _server(replies: list[Reply]) -> str:
@@ -111,13 +111,13 @@ def _server(replies: list[Reply]) -> str:
     return read_info(only(replies), 0).name
 
 
-_probes: dict[tuple[ConnectionSettings, bool], Probe] = {}
+_probes: dict[tuple[ConnectionSettings, bool], HealthProbe] = {}
 
 
-def probe_of(settings: ConnectionSettings, timeout: float, *, details: bool) -> Probe:
+def probe_of(settings: ConnectionSettings, timeout: float, *, details: bool) -> HealthProbe:
     """Return the process's one probe of a server with this time limit, in seconds."""
     key = (limited(settings, timeout), details)
-    return _probes.get(key) or _probes.setdefault(key, Probe(key[0], details=details))
+    return _probes.get(key) or _probes.setdefault(key, HealthProbe(key[0], details=details))
 
 
 @reset_after_fork

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from django_upstash import callbacks
-from django_upstash.health.probes import Answer, Probe, probe_of
+from django_upstash.health.probes import HealthProbe, ProbeAnswer, probe_of
 from django_upstash.settings import conf
 
 # Kubernetes waits one second for a probe, unless told otherwise.
@@ -81,7 +81,7 @@ def _truth(shown: Any) -> bool:
     return callbacks.truth("details", shown)
 
 
-def _probes(aliases: Iterable[str] | None, timeout: float, max_age: float, details: bool) -> Mapping[str, Probe]:
+def _probes(aliases: Iterable[str] | None, timeout: float, max_age: float, details: bool) -> Mapping[str, HealthProbe]:
     named = conf.aliases() if aliases is None else aliases
     probes = {alias: probe_of(conf.connection_settings(alias), timeout, details=details) for alias in named}
     for probe in probes.values():
@@ -89,7 +89,7 @@ def _probes(aliases: Iterable[str] | None, timeout: float, max_age: float, detai
     return probes
 
 
-def _response(answers: Mapping[str, Answer], details: bool) -> HttpResponse:
+def _response(answers: Mapping[str, ProbeAnswer], details: bool) -> HttpResponse:
     is_ready = all(answer.is_ok for answer in answers.values())
     document = {
         "status": "ok" if is_ready else "unavailable",

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from django_upstash import callbacks
 from django_upstash.idempotency.endings import to_its_end
-from django_upstash.idempotency.protection import Attempt, Protection
+from django_upstash.idempotency.protection import ProtectedCall, Protection
 from django_upstash.idempotency.requests import django_request
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -66,7 +66,7 @@ def _waiting(protection: Protection, view: Callable[..., Any]) -> Callable[..., 
         if found is None:
             response: HttpResponseBase = view(*args, **kwargs)
             return response
-        if not isinstance(found, Attempt):
+        if not isinstance(found, ProtectedCall):
             return found
         try:
             response = _not_awaitable(view(*args, **kwargs), view)
@@ -93,7 +93,7 @@ def _awaiting(protection: Protection, view: Callable[..., Any]) -> Callable[...,
 
 async def _executed(protection: Protection, request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponseBase:
     found = await protection.aenter(request)
-    if not isinstance(found, Attempt):
+    if not isinstance(found, ProtectedCall):
         return found or await view(*args, **kwargs)
     try:
         response: HttpResponseBase = await view(*args, **kwargs)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.http.response import HttpResponseBase
 
-from django_upstash.idempotency.protection import Attempt, Protection
+from django_upstash.idempotency.protection import ProtectedCall, Protection
 
 
 class IdempotentMixin:
@@ -21,14 +21,14 @@ class IdempotentMixin:
     """
 
     idempotency: ClassVar[Protection] = Protection()
-    _attempt: Attempt | None = None
+    _attempt: ProtectedCall | None = None
     _answer: HttpResponseBase | None = None
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         parent: Any = super()
         parent.initial(request, *args, **kwargs)
         found = self.idempotency.enter(request)
-        if isinstance(found, Attempt):
+        if isinstance(found, ProtectedCall):
             self._attempt = found
         elif found is not None:
             self._answer = found

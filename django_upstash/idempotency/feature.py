@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from django_upstash.features import Check, Feature, FlushTarget, Place, State
+from django_upstash.features import Check, Feature, FlushTarget, KeptState, StatePlace
 from django_upstash.idempotency.settings import idempotency_settings, uses_idempotency
 from django_upstash.settings import conf
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _SETTING = "ALIAS of UPSTASH_IDEMPOTENCY"
 
 
-def _places() -> Iterator[Place]:
+def _places() -> Iterator[StatePlace]:
     if uses_idempotency():
-        yield Place.of(conf.setting("UPSTASH_IDEMPOTENCY"), _SETTING)
+        yield StatePlace.of(conf.setting("UPSTASH_IDEMPOTENCY"), _SETTING)
 
 
 def _kinds() -> list[Kind]:
@@ -36,7 +36,9 @@ FEATURE = Feature(
     name="idempotency",
     needs=("sessions",),
     checks=(Check("django_upstash.idempotency.checks.check_idempotency"),),
-    state=State(title="idempotency keys", key_beginnings=lambda: ("idempotency:",), places=_places, setting=_SETTING),
+    state=KeptState(
+        title="idempotency keys", key_beginnings=lambda: ("idempotency:",), places=_places, setting=_SETTING
+    ),
     flush_targets=lambda: [FlushTarget(name="idempotency", kinds=_kinds, settings=_settings)],
     sections=("django_upstash.idempotency.health.IdempotencySection",),
 )

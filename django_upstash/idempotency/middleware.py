@@ -14,7 +14,7 @@ from django.urls import Resolver404, resolve
 
 from django_upstash.idempotency.decorators import HANDLED
 from django_upstash.idempotency.endings import to_its_end
-from django_upstash.idempotency.protection import Attempt, Protection
+from django_upstash.idempotency.protection import ProtectedCall, Protection
 
 _ATTEMPT = "_upstash_idempotency"
 
@@ -47,7 +47,7 @@ class IdempotencyMiddleware:
         if not self.protection.concerns(request):
             return self.get_response(request)
         found = self.protection.enter(request) if _is_ours(_view_of(request)) else None
-        return found if isinstance(found, HttpResponseBase) else self._concluded(request, _Asked(found))
+        return found if isinstance(found, HttpResponseBase) else self._concluded(request, _AskedRequest(found))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         if not self.protection.concerns(request):
@@ -55,9 +55,9 @@ class IdempotencyMiddleware:
             return response
         if _is_ours(_view_of(request)):
             return await to_its_end(request, self._executed(request))
-        return await self._aconcluded(request, _Asked(None))
+        return await self._aconcluded(request, _AskedRequest(None))
 
-    def _concluded(self, request: HttpRequest, asked: _Asked) -> HttpResponseBase:
+    def _concluded(self, request: HttpRequest, asked: _AskedRequest) -> HttpResponseBase:
         setattr(request, _ATTEMPT, asked)
         response: HttpResponseBase = self.get_response(request)
         if asked.attempt is not None:
@@ -69,9 +69,9 @@ class IdempotencyMiddleware:
 
     async def _executed(self, request: HttpRequest) -> HttpResponseBase:
         found = await self.protection.aenter(request)
-        return found if isinstance(found, HttpResponseBase) else await self._aconcluded(request, _Asked(found))
+        return found if isinstance(found, HttpResponseBase) else await self._aconcluded(request, _AskedRequest(found))
 
-    async def _aconcluded(self, request: HttpRequest, asked: _Asked) -> HttpResponseBase:
+    async def _aconcluded(self, request: HttpRequest, asked: _AskedRequest) -> HttpResponseBase:
         setattr(request, _ATTEMPT, asked)
         try:
             response: HttpResponseBase = await self.get_response(request)
@@ -85,7 +85,7 @@ class IdempotencyMiddleware:
 
     def _confirm(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         """Note that the view is called, or see to it that one which is another than it seemed is protected, too."""
-        asked: _Asked | None = vars(request).get(_ATTEMPT)
+        asked: _AskedRequest | None = vars(request).get(_ATTEMPT)
         if asked is None or not asked.differs(view):
             return None
         if asked.attempt is None:
@@ -94,7 +94,7 @@ class IdempotencyMiddleware:
         return None
 
     async def _aconfirm(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        asked: _Asked | None = vars(request).get(_ATTEMPT)
+        asked: _AskedRequest | None = vars(request).get(_ATTEMPT)
         if asked is None or not asked.differs(view):
             return None
         if asked.attempt is None:
@@ -103,10 +103,10 @@ class IdempotencyMiddleware:
         return None
 
 
-class _Asked:
+class _AskedRequest:
     """What is known of a request between the middleware and the view."""
 
-    def __init__(self, attempt: Attempt | None) -> None:
+    def __init__(self, attempt: ProtectedCall | None) -> None:
         self.attempt = attempt
         self.is_reached = False
         self.answer: HttpResponseBase | None = None  # sent in place of what the middleware below has made of it
@@ -116,15 +116,15 @@ class _Asked:
         self.is_reached = True
         return _is_ours(view) is (self.attempt is None)
 
-    def found(self, found: Attempt | HttpResponseBase | None) -> HttpResponseBase | None:
+    def found(self, found: ProtectedCall | HttpResponseBase | None) -> HttpResponseBase | None:
         """Take what was found once the view was known. The response that is returned passes through others."""
-        if isinstance(found, Attempt):
+        if isinstance(found, ProtectedCall):
             self.attempt = found
             return None
         self.answer = deepcopy(found)
         return found
 
-    def given_back(self) -> Attempt:
+    def given_back(self) -> ProtectedCall:
         """Return the attempt, which is none of the middleware's any more."""
         attempt, self.attempt = self.attempt, None
         if attempt is None:

@@ -74,20 +74,20 @@ class Protection:
         """Tell whether a request has a key, or needs one, and nothing protects it yet."""
         return self._asked(request) is not None
 
-    def enter(self, request: Any) -> Attempt | HttpResponseBase | None:
+    def enter(self, request: Any) -> ProtectedCall | HttpResponseBase | None:
         """Return the response that is due already, the attempt to make one, or None where nothing is protected."""
         asked = self._asked(request)
         if not isinstance(asked, str):
             return asked
         tenant = callbacks.call("tenant", self.tenant, request) if callable(self.tenant) else self.tenant
-        attempt = Attempt(self, request, asked, getattr(request, "user", None), tenant)
+        attempt = ProtectedCall(self, request, asked, getattr(request, "user", None), tenant)
         try:
             attempt.result = attempt.store.begin(*attempt.arguments())
         except UpstashError as error:
             return attempt.without_server(error)
         return attempt.answer() or attempt.entered()
 
-    async def aenter(self, request: Any) -> Attempt | HttpResponseBase | None:
+    async def aenter(self, request: Any) -> ProtectedCall | HttpResponseBase | None:
         """Async version of ``enter``."""
         asked = self._asked(request)
         if not isinstance(asked, str):
@@ -95,7 +95,7 @@ class Protection:
         bodies.keep(requests.django_request(request))
         user = await request.auser() if hasattr(request, "auser") else getattr(request, "user", None)
         tenant = await callbacks.acall("tenant", self.tenant, request) if callable(self.tenant) else self.tenant
-        attempt = Attempt(self, request, asked, user, tenant)
+        attempt = ProtectedCall(self, request, asked, user, tenant)
         try:
             attempt.result = await attempt.store.abegin(*await attempt.aarguments())
         except UpstashError as error:
@@ -129,7 +129,7 @@ class Protection:
         )
 
 
-class Attempt:
+class ProtectedCall:
     """One request that is to be executed, and whose response is to be stored."""
 
     def __init__(self, protection: Protection, request: Any, key: str, user: Any, tenant: Any) -> None:
@@ -201,7 +201,7 @@ class Attempt:
             return problems.not_acceptable(stored.coding)
         return stored.replayed()
 
-    def without_server(self, error: UpstashError) -> Attempt | HttpResponseBase:
+    def without_server(self, error: UpstashError) -> ProtectedCall | HttpResponseBase:
         """Return what happens while Redis is away, by ``on_failure``: the request unprotected, or a refusal."""
         way = self.protection.on_failure or self.settings.on_failure
         if isinstance(error, PoolTimeoutError):  # this process's own load shall open nothing

@@ -33,7 +33,7 @@ class State(Enum):
     CONFLICT = "conflict"
 
 
-class Serializer(Protocol):
+class ResultSerializer(Protocol):
     """What turns results into bytes and back. ``loads`` is given nothing that was not sealed by this site."""
 
     def dumps(self, value: Any, /) -> bytes: ...
@@ -94,7 +94,7 @@ class IdempotencyStore:
         alias: str | None = None,
         ttl: float | timedelta | None = None,
         in_progress_ttl: float | timedelta | None = None,
-        serializer: Serializer | None = None,
+        serializer: ResultSerializer | None = None,
     ) -> None:
         self._tenant = tenant
         self._alias = alias

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from django_upstash.features import Feature, State
+from django_upstash.features import Feature, KeptState
 
-FEATURE = Feature(name="locks", state=State(title="locks", key_beginnings=lambda: ("lock:", "fence:")))
+FEATURE = Feature(name="locks", state=KeptState(title="locks", key_beginnings=lambda: ("lock:", "fence:")))

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from django_upstash.connections import connections
 from django_upstash.features import features
-from django_upstash.wire.meter import BOUNDS, Reading
+from django_upstash.wire.meter import BOUNDS, MeterReading
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _SHOWN = 4  # each fourth bound: about a doubling
@@ -33,7 +33,7 @@ _COUNTERS = (
 
 def openmetrics() -> str:
     """Return what this process has counted: by connection, equal aliases summed, and by circuit breaker."""
-    readings: dict[str, list[Reading]] = {}
+    readings: dict[str, list[MeterReading]] = {}
     for connection in connections.opened():
         readings.setdefault(connection.settings.alias, []).append(connection.meter.read())
     return "".join(f"{line}\n" for line in _lines(readings))
@@ -45,7 +45,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(openmetrics(), content_type=CONTENT_TYPE)
 
 
-def _lines(readings: dict[str, list[Reading]]) -> Iterator[str]:
+def _lines(readings: dict[str, list[MeterReading]]) -> Iterator[str]:
     for name, text, field in _COUNTERS:
         yield f"# TYPE django_upstash_{name} counter"
         yield f"# HELP django_upstash_{name} {text}"
@@ -64,7 +64,7 @@ def _lines(readings: dict[str, list[Reading]]) -> Iterator[str]:
     yield "# EOF"
 
 
-def _histogram(name: str, label: str, readings: list[Reading]) -> Iterator[str]:
+def _histogram(name: str, label: str, readings: list[MeterReading]) -> Iterator[str]:
     cumulative = list(accumulate(map(sum, zip(*(reading.latencies for reading in readings), strict=True))))
     for bound, count in list(zip(BOUNDS, cumulative, strict=False))[::_SHOWN]:
         yield f'{name}_bucket{{{label},le="{bound:g}"}} {count}'

@@ -12,7 +12,7 @@ from django_upstash.forks import process_name
 from django_upstash.log import get_logger
 from django_upstash.operations import Operation, Reply, checked, only
 from django_upstash.operations.keys import root
-from django_upstash.wire.meter import BOUNDS, Reading, percentile
+from django_upstash.wire.meter import BOUNDS, MeterReading, percentile
 
 if TYPE_CHECKING:
     from django_upstash.connections import Connection
@@ -110,11 +110,11 @@ def collecting() -> Operation[Stats]:
     return Operation((("HGETALL", shared_key()),), parse)
 
 
-def _reading(text: bytes, now: float) -> Reading | None:
+def _reading(text: bytes, now: float) -> MeterReading | None:
     """Return the counts that a process has left; None for what is too old, or was left by something else."""
     try:
         document = json.loads(text)
-        at, reading = document["at"], Reading(*document["counts"])
+        at, reading = document["at"], MeterReading(*document["counts"])
         counts = (at, *reading.latencies, *(count for name, count in reading._asdict().items() if name != "latencies"))
         if len(reading.latencies) != len(BOUNDS) + 1 or not all(map(_is_count, counts)):
             raise ValueError("These are no counts.")
@@ -128,7 +128,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _summed(readings: Sequence[Reading]) -> Stats:
+def _summed(readings: Sequence[MeterReading]) -> Stats:
     def total(field: str) -> int:
         return sum(getattr(reading, field) for reading in readings)
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import Generic, TypeVar
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 
 Result = TypeVar("Result")
 
@@ -19,7 +19,7 @@ class SingleFlight(Generic[Result]):
     """One kind of work in a process. Threads and tasks wait for ``latest``, and none of them can cancel it."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._latest: Future[Result] = Future()
         self._began = float("-inf")
 

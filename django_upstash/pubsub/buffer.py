@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 from django_upstash.pubsub.items import Gap, Message
 
 
@@ -20,7 +20,7 @@ class Buffer:
 
     def __init__(self, most_messages: int, most_bytes: int) -> None:
         self._most_messages, self._most_bytes = most_messages, most_bytes
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._items: deque[Message | Gap] = deque()
         self._messages = self._bytes = 0
         self._missing = Gap()

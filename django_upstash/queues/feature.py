@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_upstash.features import Feature, FlushTarget, State
+from django_upstash.features import Feature, FlushTarget, KeptState
 
 if TYPE_CHECKING:
     from django_upstash.operations.key_kind import Kind
@@ -19,7 +19,7 @@ def _kinds() -> list[Kind]:
 
 FEATURE = Feature(
     name="queues",
-    state=State(title="queues", key_beginnings=lambda: ("queue:{",), has_lifetime=False),
+    state=KeptState(title="queues", key_beginnings=lambda: ("queue:{",), has_lifetime=False),
     flush_targets=lambda: [FlushTarget(name="queues", kinds=_kinds)],
     sections=("django_upstash.queues.health.QueuesSection",),
 )

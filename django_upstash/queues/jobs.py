@@ -31,7 +31,7 @@ _LAST_TIME = 253_402_300_799_000  # the end of the year 9999
 _number = itertools.count()
 
 
-class Record(NamedTuple):
+class JobRecord(NamedTuple):
     """A job as it is stored. The id is percent-encoded."""
 
     id: str
@@ -51,7 +51,7 @@ class Record(NamedTuple):
         return (HIGHEST_PRIORITY - self.priority) * PRIORITY_WIDTH + ready_at
 
 
-def parsed(line: bytes) -> Record | None:
+def parsed(line: bytes) -> JobRecord | None:
     """Return what a line says, or None for one that is no job."""
     try:
         found = _LINE.fullmatch(line.decode())
@@ -60,7 +60,7 @@ def parsed(line: bytes) -> Record | None:
     if found is None:
         return None
     id, priority, enqueued, expires, attempts, note, payload = found.groups()
-    record = Record(id, int(priority), int(enqueued), int(expires), int(attempts), note, payload)
+    record = JobRecord(id, int(priority), int(enqueued), int(expires), int(attempts), note, payload)
     is_priority = LOWEST_PRIORITY <= record.priority <= HIGHEST_PRIORITY
     return record if is_priority and max(record.enqueued, record.expires) <= _LAST_TIME else None
 
@@ -80,7 +80,7 @@ class Job:
 
     __slots__ = ("_codec", "_queue", "deadline", "line", "record")
 
-    def __init__(self, line: str, record: Record, queue: str, codec: Codec, deadline: int = 0) -> None:
+    def __init__(self, line: str, record: JobRecord, queue: str, codec: Codec, deadline: int = 0) -> None:
         self.line = line
         self.record = record
         self.deadline = deadline  # when the reservation ends, by the server's clock, in milliseconds

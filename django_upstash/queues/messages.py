@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django_upstash.queues.codecs import Codec
-from django_upstash.queues.jobs import HIGHEST_PRIORITY, LONGEST_ID, LOWEST_PRIORITY, NOBODY, Record, context, new_id
+from django_upstash.queues.jobs import HIGHEST_PRIORITY, LONGEST_ID, LOWEST_PRIORITY, NOBODY, JobRecord, context, new_id
 from django_upstash.queues.keys import quoted
-from django_upstash.queues.operations import Entry
+from django_upstash.queues.operations import QueueEntry
 
 # Of one request: Upstash's smallest plan takes 1 MB, and a JSON request writes quotes as two characters.
 MOST_JOBS, MOST_CHARACTERS = 500, 400_000
@@ -42,7 +42,7 @@ class Enqueued(NamedTuple):
 class Pending(NamedTuple):
     """An entry, and the id that its caller gave it, or the one made for it."""
 
-    entry: Entry
+    entry: QueueEntry
     id: str
     is_remembered: bool
 
@@ -55,8 +55,8 @@ def pending(message: Message, queue: str, codec: Codec, ttl: float | None, now: 
     expires = 0 if lifetime is None else now + milliseconds("ttl", lifetime, least=1)
     id = new_id() if message.id is None else _checked_id(message.id)
     payload = codec.encode(message.payload, context(queue, quoted(id)))
-    record = Record(quoted(id), message.priority, now, expires, 0, NOBODY, payload)
-    return Pending(Entry(record, ready_at, ready_at > now), id, message.id is not None)
+    record = JobRecord(quoted(id), message.priority, now, expires, 0, NOBODY, payload)
+    return Pending(QueueEntry(record, ready_at, ready_at > now), id, message.id is not None)
 
 
 def batches(pendings: Iterable[Pending]) -> Iterator[Sequence[Pending]]:

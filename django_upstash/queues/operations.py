@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django_upstash.exceptions import OutOfMemoryError
 from django_upstash.operations import Command, Operation, Reply, checked, only, scripts, then
 from django_upstash.operations.capabilities import Capabilities
-from django_upstash.queues.jobs import NOBODY, PRIORITY_WIDTH, Job, Record
+from django_upstash.queues.jobs import NOBODY, PRIORITY_WIDTH, Job, JobRecord
 from django_upstash.queues.keys import QueueKeys
 
 # So many waiting jobs are looked at to tell those in flight, which are due before most delayed ones.
@@ -16,10 +16,10 @@ MOST_EXAMINED = 5000
 _MOST_WOKEN = 50
 
 
-class Entry(NamedTuple):
+class QueueEntry(NamedTuple):
     """A record to be enqueued, and when it becomes ready; ``is_delayed`` says that this is later than now."""
 
-    record: Record
+    record: JobRecord
     ready_at: int
     is_delayed: bool
 
@@ -34,7 +34,7 @@ class Claim(NamedTuple):
 
     key: str
     value: str
-    entry: Entry
+    entry: QueueEntry
 
 
 class Taken(NamedTuple):
@@ -66,7 +66,7 @@ class QueueStats(NamedTuple):
     oldest_seconds: float | None
 
 
-def enqueue(keys: QueueKeys, entries: Sequence[Entry]) -> Operation[None]:
+def enqueue(keys: QueueKeys, entries: Sequence[QueueEntry]) -> Operation[None]:
     """
     Add jobs, and wake workers that block: two commands, or three where some are delayed and others not.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 from django_upstash.ratelimit.algorithms import Verdict, decide
 from django_upstash.ratelimit.policies import Terms
 
@@ -14,7 +14,7 @@ class LocalStates:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self.after_fork()
 
     def after_fork(self) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from django_upstash.features import Check, Feature, FlushTarget, Place, State
+from django_upstash.features import Check, Feature, FlushTarget, KeptState, StatePlace
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
     from django_upstash.operations.key_kind import Kind
 
 
-def _places() -> Iterator[Place]:
+def _places() -> Iterator[StatePlace]:
     if conf.setting("UPSTASH_RATELIMIT") is not None:
-        yield Place(conf.DEFAULT_ALIAS, "alias of the limiters")
+        yield StatePlace(conf.DEFAULT_ALIAS, "alias of the limiters")
 
 
 def _kinds() -> list[Kind]:
@@ -30,7 +30,7 @@ FEATURE = Feature(
         Check("django_upstash.ratelimit.checks.check_ratelimit"),
         Check("django_upstash.ratelimit.checks.check_limiters"),
     ),
-    state=State(
+    state=KeptState(
         title="rate limits",
         key_beginnings=lambda: ("ratelimit:", "ratelimit-rules:", "ratelimit-stats:"),
         places=_places,

@@ -18,7 +18,7 @@ from django_upstash.ratelimit.keys import stored_identity
 from django_upstash.ratelimit.policies import Policy
 from django_upstash.ratelimit.process_state import Memory
 from django_upstash.ratelimit.report.counters import Counter as FoundCounter
-from django_upstash.ratelimit.report.counters import Standing, read
+from django_upstash.ratelimit.report.counters import CounterStanding, read
 from django_upstash.ratelimit.report.limiters import load_all
 from django_upstash.ratelimit.stored import StoredLimit, described, key_pattern, parse_key
 
@@ -134,7 +134,7 @@ def _state_row(state: Shown) -> tuple[str, ...]:
         described(counter.algorithm, counter.used),
         "unknown" if counter.policy is None else _policy_words(counter.policy),
         "-" if counter.remaining is None else f"{counter.remaining:,}",
-        _UNKNOWN if counter.standing is Standing.UNKNOWN else str(counter.standing),
+        _UNKNOWN if counter.standing is CounterStanding.UNKNOWN else str(counter.standing),
         "-" if counter.policy is None or counter.reset_after is None else f"in {duration(counter.reset_after)}",
         "none" if state.left < 0 else duration(state.left / 1000),
     )
@@ -177,7 +177,7 @@ def _judged(state: Shown) -> dict[str, Any]:
         "used": counter.used,
         "remaining": counter.remaining,
         "standing": str(counter.standing),
-        "at_limit": None if counter.policy is None else counter.standing is Standing.AT_LIMIT,
+        "at_limit": None if counter.policy is None else counter.standing is CounterStanding.AT_LIMIT,
         "reset_after": counter.reset_after,
         "retry_after": counter.retry_after,
         "ttl_ms": None if state.left < 0 else state.left,

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 from django_upstash.ratelimit.policies import Policy
 
 MOST_KNOWN = 2_000
 
 
-class Entry(NamedTuple):
+class RegisteredPolicy(NamedTuple):
     """The latest policy of one tenant's scope, and whether its limiter says to count for statistics."""
 
     policy: Policy
@@ -26,15 +26,15 @@ class Catalogue:
     """Policies by tenant and scope; beyond ``MOST_KNOWN`` of them, those entered first are forgotten."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._entries: dict[tuple[str, str], Entry] = {}
+        self._lock = ForkSafeLock()
+        self._entries: dict[tuple[str, str], RegisteredPolicy] = {}
 
     def enter(self, tenant: str, policies: Sequence[Policy], statistics: bool | None = None) -> None:
         """Note the policies of a tenant's limiter."""
         with self._lock:
             for policy in policies:
                 self._entries.pop((tenant, policy.scope), None)
-                self._entries[tenant, policy.scope] = Entry(policy, statistics)
+                self._entries[tenant, policy.scope] = RegisteredPolicy(policy, statistics)
             while len(self._entries) > MOST_KNOWN:
                 del self._entries[next(iter(self._entries))]
 

@@ -99,7 +99,7 @@ class Denials:
 _MOST_RULES = 8
 
 
-class Outage:
+class LimitOutage:
     """
     Whether decisions are made without the server at present: one line in the log for each change.
 
@@ -130,7 +130,7 @@ class Memory:
         self.denials = Denials(most)
         self.windows: Bounded[tuple[int, int]] = Bounded(most)  # where each began, and its count when last seen
         self.local = LocalStates(most)
-        self.outage = Outage()
+        self.outage = LimitOutage()
         self.tallies = Tallies()
         self._rules: Bounded[RuleBook] = Bounded(most)
 

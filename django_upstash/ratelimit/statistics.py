@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from django_upstash.exceptions import ResponseError
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 from django_upstash.log import get_logger
 from django_upstash.operations import Operation, Reply, only, scripts
 from django_upstash.operations.capabilities import Capabilities
@@ -79,7 +79,7 @@ class Tallies:
     """What a process has counted and not yet written, by tenant; of very many, those first counted are forgotten."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self.after_fork()
 
     def after_fork(self) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from django_upstash.codecs import sealing
 from django_upstash.codecs.sealing import Rejected
 
-__all__ = ["Record", "Rejected", "Sealer"]
+__all__ = ["Rejected", "SessionRecord", "SessionSealer"]
 
 _PURPOSE = sealing.Purpose(signing=b"upstash sessions", encrypting=b"session bodies 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class SessionRecord:
     """
     One session as it is stored. Times are Unix times, and ``lifetime`` a duration, in milliseconds.
 
@@ -35,7 +35,7 @@ class Record:
         return json.dumps(line, separators=(",", ":")).encode() + b"\n" + self.payload
 
     @classmethod
-    def unpacked(cls, packed: bytes) -> Record:
+    def unpacked(cls, packed: bytes) -> SessionRecord:
         line, _, payload = packed.partition(b"\n")
         created, saved, lifetime, ip_address, user_agent, owner = json.loads(line)
         return cls(
@@ -49,7 +49,7 @@ class Record:
         )
 
 
-class Sealer:
+class SessionSealer:
     """
     Seals records for the name of their key, and opens what was sealed.
 
@@ -60,9 +60,9 @@ class Sealer:
     def __init__(self, secrets: Sequence[str | bytes], encryption_keys: Sequence[bytes] = ()) -> None:
         self._sealer = sealing.Sealer(_PURPOSE, secrets, encryption_keys)
 
-    def seal(self, name: str, record: Record) -> bytes:
+    def seal(self, name: str, record: SessionRecord) -> bytes:
         return self._sealer.seal(name, record.packed())
 
-    def open(self, name: str, body: bytes) -> Record:
+    def open(self, name: str, body: bytes) -> SessionRecord:
         """Return what was sealed for this name; raise ``Rejected`` for anything else."""
-        return Record.unpacked(self._sealer.open(name, body))
+        return SessionRecord.unpacked(self._sealer.open(name, body))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django_upstash.exceptions import PoolTimeoutError, UpstashError
 from django_upstash.log import get_logger
-from django_upstash.sessions.session_keys import Keyspace
+from django_upstash.sessions.session_keys import SessionKeyspace
 from django_upstash.wire.refusals import reports
 
 security_logger = get_logger("django.security.SuspiciousSession")
 logger = get_logger("django_upstash.sessions")
 
 
-def raise_unless_anonymous(space: Keyspace, error: UpstashError) -> None:
+def raise_unless_anonymous(space: SessionKeyspace, error: UpstashError) -> None:
     """Raise the error of a failed read, or log it where the request goes on without its session (``ON_FAILURE``)."""
     connection = space.connection
     # A process with no connection free is no reason to treat its users as strangers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from django_upstash.features import Check, Feature, FlushTarget, Place, State
+from django_upstash.features import Check, Feature, FlushTarget, KeptState, StatePlace
 from django_upstash.sessions.settings import session_settings, uses_sessions
 from django_upstash.settings import conf
 
@@ -22,9 +22,9 @@ def _key_beginnings() -> tuple[str, str]:
     return f"{prefix}:", f"{prefix}-of:"
 
 
-def _places() -> Iterator[Place]:
+def _places() -> Iterator[StatePlace]:
     if uses_sessions():
-        yield Place.of(conf.setting("UPSTASH_SESSIONS"), _SETTING)
+        yield StatePlace.of(conf.setting("UPSTASH_SESSIONS"), _SETTING)
 
 
 def _kinds() -> list[Kind]:
@@ -41,7 +41,7 @@ def _settings() -> ConnectionSettings:
 FEATURE = Feature(
     name="sessions",
     checks=(Check("django_upstash.sessions.checks.check_sessions"),),
-    state=State(title="sessions", key_beginnings=_key_beginnings, places=_places, setting=_SETTING),
+    state=KeptState(title="sessions", key_beginnings=_key_beginnings, places=_places, setting=_SETTING),
     flush_targets=lambda: [FlushTarget(name="sessions", kinds=_kinds, settings=_settings)],
     sections=("django_upstash.sessions.health.SessionsSection",),
 )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django_upstash.diagnostics.server import read_info
 from django_upstash.operations import Command, Operation, Reply, checked, only
-from django_upstash.sessions.session_keys import Keyspace
+from django_upstash.sessions.session_keys import SessionKeyspace
 
 INCOMPLETE = "incomplete"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
@@ -33,24 +33,24 @@ class Index:
         return not (self.digests or self.is_incomplete or self.junk)
 
 
-class Reading(NamedTuple):
+class IndexReading(NamedTuple):
     """An index, and whether sessions may live that it does not name."""
 
     named: Index
     may_be_short: bool
 
 
-def read(space: Keyspace, owner: str) -> Operation[Index]:
+def read(space: SessionKeyspace, owner: str) -> Operation[Index]:
     """Return what a user's index holds."""
     return Operation((("SMEMBERS", space.index_name(owner)),), lambda replies: _index(only(replies)))
 
 
-def examine(space: Keyspace, owner: str) -> Operation[Reading]:
+def examine(space: SessionKeyspace, owner: str) -> Operation[IndexReading]:
     """Return what a user's index holds, and whether it may be short; a server that does not tell may have evicted."""
 
-    def parse(replies: list[Reply]) -> Reading:
+    def parse(replies: list[Reply]) -> IndexReading:
         index = _index(only(replies))
-        return Reading(index, index.is_missing or index.is_incomplete or _may_evict(replies[1]))
+        return IndexReading(index, index.is_missing or index.is_incomplete or _may_evict(replies[1]))
 
     return Operation((("SMEMBERS", space.index_name(owner)), ("INFO",)), parse)
 
@@ -60,13 +60,13 @@ def may_evict_indexes() -> Operation[bool]:
     return Operation((("INFO",),), lambda replies: _may_evict(replies[0]))
 
 
-def end(space: Keyspace, owner: str, digests: Sequence[str]) -> Operation[int]:
+def end(space: SessionKeyspace, owner: str, digests: Sequence[str]) -> Operation[int]:
     """Remove sessions, and their digests from a user's index; return how many lived."""
     commands = (("DEL", *map(space.named, digests)), ("SREM", space.index_name(owner), *digests))
     return Operation(commands, lambda replies: int(checked(replies)[0]))
 
 
-def note_search(space: Keyspace, owner: str, found: Iterable[str], *, is_complete: bool) -> Operation[None]:
+def note_search(space: SessionKeyspace, owner: str, found: Iterable[str], *, is_complete: bool) -> Operation[None]:
     """Have the index name what a search has found, and say whether that was everything."""
     name, digests = space.index_name(owner), tuple(found)
     joining: tuple[Command, ...] = (("SADD", name, *digests),) if digests else ()

@@ -10,7 +10,7 @@ from django_upstash.exceptions import ResponseError
 from django_upstash.operations import Command, Operation, Reply, checked, only
 from django_upstash.operations.compare_and_set import Swap, compare_and_set
 from django_upstash.sessions.index import INCOMPLETE
-from django_upstash.sessions.session_keys import Keyspace
+from django_upstash.sessions.session_keys import SessionKeyspace
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def replace(writing: Writing) -> Operation[bool]:
     return Operation((_set(writing, "XX"), *writing.beside), parse)
 
 
-def replace_if_unchanged(space: Keyspace, writing: Writing, *, before: bytes) -> Operation[Any]:
+def replace_if_unchanged(space: SessionKeyspace, writing: Writing, *, before: bytes) -> Operation[Any]:
     """Store a session where ``before`` is still stored; return True, or what is stored now, None for nothing."""
     if writing.lifetime <= 0:
         return replace(writing)
@@ -93,7 +93,7 @@ def take_back(name: str, beside: Sequence[Command] = ()) -> Operation[None]:
     return Operation((("DEL", name), *beside), parse, replay_safe=True)
 
 
-def index_changes(space: Keyspace, session_digest: str, before: str, after: str) -> tuple[Command, ...]:
+def index_changes(space: SessionKeyspace, session_digest: str, before: str, after: str) -> tuple[Command, ...]:
     """
     Return the commands that have a session in one user's index, and no longer in another's; "" is nobody.
 

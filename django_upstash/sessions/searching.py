@@ -13,8 +13,8 @@ from django_upstash.operations.key_kind import Kind
 from django_upstash.operations.key_scan import PAGE_SIZE, START, page
 from django_upstash.operations.keys import glob_escape
 from django_upstash.operations.steps import Flow
-from django_upstash.sessions.bodies import Record, Rejected
-from django_upstash.sessions.session_keys import Keyspace, now
+from django_upstash.sessions.bodies import Rejected, SessionRecord
+from django_upstash.sessions.session_keys import SessionKeyspace, now
 from django_upstash.settings import conf
 
 OWNER = "_auth_user_id"  # where django.contrib.auth keeps the user's id
@@ -22,23 +22,23 @@ _BODIES_PER_REQUEST = 100
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class Found(NamedTuple):
+class FoundSessions(NamedTuple):
     """A user's living sessions on one page of a search, and the cursor of the next page; None after the last."""
 
-    sessions: dict[str, Record]
+    sessions: dict[str, SessionRecord]
     cursor: str | None
 
 
-OnPage: TypeAlias = Callable[[Found], Flow[None]]
+OnPage: TypeAlias = Callable[[FoundSessions], Flow[None]]
 
 
-def sessions_of(space: Keyspace) -> Kind:
+def sessions_of(space: SessionKeyspace) -> Kind:
     """Return the keys of all sessions, by which a SCAN finds them."""
     beginning = space.named("")
     return Kind(f"{glob_escape(beginning)}*", lambda key: _DIGEST.fullmatch(key, len(beginning)))
 
 
-def search(space: Keyspace, owner: str, cursor: str, most_keys: int, on_page: OnPage) -> Flow[str | None]:
+def search(space: SessionKeyspace, owner: str, cursor: str, most_keys: int, on_page: OnPage) -> Flow[str | None]:
     """
     Look for a user's sessions, at about so many keys of the database, and have ``on_page`` do something with each page.
 
@@ -50,13 +50,13 @@ def search(space: Keyspace, owner: str, cursor: str, most_keys: int, on_page: On
         names, following = yield space.run(page(sessions_of(space), following))
         looked_at += PAGE_SIZE
         digests = [name[len(space.named("")) :] for name in names]
-        yield from on_page(Found((yield from living(space, owner, digests)), following))
+        yield from on_page(FoundSessions((yield from living(space, owner, digests)), following))
     return following
 
 
-def living(space: Keyspace, owner: str, digests: Sequence[str]) -> Flow[dict[str, Record]]:
+def living(space: SessionKeyspace, owner: str, digests: Sequence[str]) -> Flow[dict[str, SessionRecord]]:
     """Return those of the sessions that are the user's and count still."""
-    found: dict[str, Record] = {}
+    found: dict[str, SessionRecord] = {}
     for start in range(0, len(digests), _BODIES_PER_REQUEST):
         some = digests[start : start + _BODIES_PER_REQUEST]
         bodies = yield space.run(Operation((("MGET", *map(space.named, some)),), only))
@@ -64,7 +64,7 @@ def living(space: Keyspace, owner: str, digests: Sequence[str]) -> Flow[dict[str
     return found
 
 
-def _of_owner(space: Keyspace, owner: str, stored: Any) -> Iterator[tuple[str, Record]]:
+def _of_owner(space: SessionKeyspace, owner: str, stored: Any) -> Iterator[tuple[str, SessionRecord]]:
     for known, body in stored:
         if body is None:
             continue
@@ -76,7 +76,7 @@ def _of_owner(space: Keyspace, owner: str, stored: Any) -> Iterator[tuple[str, R
             yield known, record
 
 
-def owner_of(record: Record) -> str:
+def owner_of(record: SessionRecord) -> str:
     """Return whose session it is, "" for nobody's; one from before the index was kept says so in its data alone."""
     if record.owner:
         return record.owner

@@ -14,7 +14,7 @@ from django_upstash.exceptions import ServerAwayError
 from django_upstash.operations import Operation
 from django_upstash.operations.keys import root
 from django_upstash.operations.steps import Method
-from django_upstash.sessions.bodies import Record, Sealer
+from django_upstash.sessions.bodies import SessionRecord, SessionSealer
 from django_upstash.sessions.settings import SessionSettings, session_settings
 from django_upstash.settings import conf
 from django_upstash.settings.key_prefix import PREFIX_SETTING
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SETTINGS = frozenset({PREFIX_SETTING, "UPSTASH_SESSIONS", "UPSTASH", "SECRET_KEY", "SECRET_KEY_FALLBACKS"})
 
 
-class Keyspace:
+class SessionKeyspace:
     """
     The sessions of this site in their database.
 
@@ -33,7 +33,7 @@ class Keyspace:
     a user's sessions holds these digests, too.
     """
 
-    def __init__(self, settings: SessionSettings, sealer: Sealer) -> None:
+    def __init__(self, settings: SessionSettings, sealer: SessionSealer) -> None:
         self.settings = settings
         self._sealer = sealer
         self._root = root(settings.prefix)
@@ -76,14 +76,14 @@ class Keyspace:
     def index_prefix(self) -> str:
         return f"{self._root}-of:"
 
-    def seal(self, name: str, record: Record) -> bytes:
+    def seal(self, name: str, record: SessionRecord) -> bytes:
         return self._sealer.seal(name, record)
 
-    def open(self, name: str, body: bytes) -> Record:
+    def open(self, name: str, body: bytes) -> SessionRecord:
         """Return the session of a stored body; raise ``Rejected`` where it is none for this key."""
         return self._sealer.open(name, body)
 
-    def milliseconds_left(self, record: Record, now: int) -> int:
+    def milliseconds_left(self, record: SessionRecord, now: int) -> int:
         """Return how long the session still counts, by what was stored and by the time limits of today's settings."""
         ends = [record.saved + record.lifetime]
         if self.settings.idle_timeout is not None:
@@ -105,10 +105,10 @@ def now() -> int:
 
 
 @cache
-def keyspace() -> Keyspace:
+def keyspace() -> SessionKeyspace:
     """Return where this site's sessions live; raise ``ImproperlyConfigured`` for settings that make no sense."""
     settings = session_settings()
-    return Keyspace(settings, Sealer(conf.signing_secrets(), settings.encryption_keys))
+    return SessionKeyspace(settings, SessionSealer(conf.signing_secrets(), settings.encryption_keys))
 
 
 def _forget_changed(*, setting: str, **kwargs: Any) -> None:

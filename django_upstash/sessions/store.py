@@ -16,7 +16,7 @@ from django_upstash.log import get_logger
 from django_upstash.operations import Operation
 from django_upstash.operations.steps import Flow, Method, twins
 from django_upstash.sessions import operations, succession, user_sessions
-from django_upstash.sessions.bodies import Record
+from django_upstash.sessions.bodies import SessionRecord
 from django_upstash.sessions.conflicts import merged
 from django_upstash.sessions.migration import OldEngine
 from django_upstash.sessions.operations import Writing
@@ -189,7 +189,7 @@ class SessionStore(StoredSession):
             raise
         self._predecessor = None
 
-    def _prepared(self) -> Flow[tuple[Writing, Record]]:
+    def _prepared(self) -> Flow[tuple[Writing, SessionRecord]]:
         data, space, moment = self._session_cache, self._space, now()
         age = yield Method(self, "get_expiry_age")
         record = replace(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.sessions.backends.base import SessionBase
 
 from django_upstash.exceptions import ResponseError, SessionUnavailableError, UpstashError
-from django_upstash.sessions.bodies import Record, Rejected
+from django_upstash.sessions.bodies import Rejected, SessionRecord
 from django_upstash.sessions.failures import log_rejected, raise_unless_anonymous
 from django_upstash.sessions.ids import random_key
 from django_upstash.sessions.migration import OldEngine
 from django_upstash.sessions.searching import OWNER
-from django_upstash.sessions.session_keys import Keyspace, keyspace, now
+from django_upstash.sessions.session_keys import SessionKeyspace, keyspace, now
 from django_upstash.sessions.settings import session_cookie
 from django_upstash.sessions.succession import Predecessor
 
@@ -37,7 +37,7 @@ class StoredSession(SessionBase):
 
     def __init__(self, session_key: str | None = None) -> None:
         self._failure: UpstashError | None = None
-        self._record = Record()
+        self._record = SessionRecord()
         self._body: bytes | None = None
         self._is_uncreated = self._is_logged_in = False
         self._predecessor: Predecessor | None = None
@@ -57,7 +57,7 @@ class StoredSession(SessionBase):
 
     def _begin_anew(self) -> None:
         """Know nothing of any session."""
-        self._body, self._record, self._predecessor = None, Record(), None
+        self._body, self._record, self._predecessor = None, SessionRecord(), None
         self._is_uncreated = self._is_logged_in = False
 
     def _take_new_id(self) -> None:
@@ -68,12 +68,12 @@ class StoredSession(SessionBase):
     def _forget_stored(self) -> None:
         self._body, self._record, self._is_uncreated = None, replace(self._record, owner=""), True
 
-    def _remember(self, record: Record, body: bytes, data: dict[str, Any]) -> None:
+    def _remember(self, record: SessionRecord, body: bytes, data: dict[str, Any]) -> None:
         self._body, self._record, self._is_uncreated = body, record, False
         self._is_logged_in = OWNER in data
 
     @property
-    def _space(self) -> Keyspace:
+    def _space(self) -> SessionKeyspace:
         return keyspace()
 
     @property

@@ -17,7 +17,7 @@ from django_upstash.operations import Operation
 from django_upstash.operations.steps import Flow
 from django_upstash.sessions import operations
 from django_upstash.sessions.migration import OldEngine
-from django_upstash.sessions.session_keys import Keyspace, digest
+from django_upstash.sessions.session_keys import SessionKeyspace, digest
 
 GONE = "The session was removed by another request; the user may have logged out in the meantime."
 logger = get_logger("django_upstash.sessions")
@@ -36,13 +36,13 @@ class Predecessor:
     was_logged_in: bool
 
 
-def removal(space: Keyspace, session_key: str, owner: str) -> Operation[bool]:
+def removal(space: SessionKeyspace, session_key: str, owner: str) -> Operation[bool]:
     """Remove a session, and its digest from its owner's index; return whether it was there."""
     beside = operations.index_changes(space, digest(session_key), owner, "")
     return operations.remove([space.name(session_key)], beside)
 
 
-def remove_predecessor(space: Keyspace, left: Predecessor, old: OldEngine | None) -> Flow[bool]:
+def remove_predecessor(space: SessionKeyspace, left: Predecessor, old: OldEngine | None) -> Flow[bool]:
     """Remove a session that goes on under another id by now; return whether it was there."""
     if old is not None:
         yield old.delete()
@@ -57,7 +57,7 @@ def remove_predecessor(space: Keyspace, left: Predecessor, old: OldEngine | None
     return removed
 
 
-def take_back(space: Keyspace, session_key: str, owner: str, staying: Predecessor | None = None) -> Flow[None]:
+def take_back(space: SessionKeyspace, session_key: str, owner: str, staying: Predecessor | None = None) -> Flow[None]:
     """Remove a session that has perhaps been stored, under an id that nobody has been given; keep the one before it."""
     beside = operations.index_changes(space, digest(session_key), owner, "")
     if staying is not None:  # its digest may have been removed, where it could not be

@@ -21,10 +21,10 @@ from django_upstash.operations.key_scan import START, Progress, Swept, collect
 from django_upstash.operations.keys import glob_escape
 from django_upstash.operations.steps import Flow, twins
 from django_upstash.sessions import index
-from django_upstash.sessions.bodies import Record
+from django_upstash.sessions.bodies import SessionRecord
 from django_upstash.sessions.index import Index
-from django_upstash.sessions.searching import Found, living, search, sessions_of
-from django_upstash.sessions.session_keys import Keyspace, digest, keyspace
+from django_upstash.sessions.searching import FoundSessions, living, search, sessions_of
+from django_upstash.sessions.session_keys import SessionKeyspace, digest, keyspace
 
 # How many keys of a database are looked at where an index has been lost: about 1,000 in a request.
 MOST_KEYS = 1_000_000
@@ -130,9 +130,9 @@ def _log_out_everywhere(
     return (yield from _search_and_end(space, owner, spared, _Ending(ended, cursor or START, most_keys, progress)))
 
 
-def _end_named(space: Keyspace, owner: str, spared: str | None) -> Flow[tuple[int, bool]]:
+def _end_named(space: SessionKeyspace, owner: str, spared: str | None) -> Flow[tuple[int, bool]]:
     """End the sessions that a user's index names; return how many, and whether it may not name them all."""
-    reading: index.Reading = yield space.run(index.examine(space, owner))
+    reading: index.IndexReading = yield space.run(index.examine(space, owner))
     ending = [known for known in reading.named.digests if known != spared]
     ended: int = (yield space.run(index.end(space, owner, ending))) if ending else 0
     return ended, reading.may_be_short
@@ -148,10 +148,10 @@ class _Ending:
     progress: Progress | None
 
 
-def _search_and_end(space: Keyspace, owner: str, spared: str | None, ending: _Ending) -> Flow[LoggedOut]:
+def _search_and_end(space: SessionKeyspace, owner: str, spared: str | None, ending: _Ending) -> Flow[LoggedOut]:
     staying: list[str] = []
 
-    def end(found: Found) -> Flow[None]:
+    def end(found: FoundSessions) -> Flow[None]:
         staying.extend(known for known in found.sessions if known == spared)
         doomed = [known for known in found.sessions if known != spared]
         if doomed:
@@ -190,7 +190,7 @@ def _trim_indexes() -> Flow[int]:
     return trimmed
 
 
-def keep_limit(space: Keyspace, owner: str, newcomer: str) -> Flow[None]:
+def keep_limit(space: SessionKeyspace, owner: str, newcomer: str) -> Flow[None]:
     """
     End the oldest of a user's sessions where MAX_PER_USER allows fewer than there are.
 
@@ -200,7 +200,7 @@ def keep_limit(space: Keyspace, owner: str, newcomer: str) -> Flow[None]:
     if limit is None:
         return
     named: Index = yield space.run(index.read(space, owner))
-    alive: dict[str, Record] = {}
+    alive: dict[str, SessionRecord] = {}
     if named.is_incomplete or (named.digests == (newcomer,) and (yield from _may_evict_indexes(space))):
         alive = yield from _search_and_name(space, owner)
     elif len(named.digests) > limit:
@@ -212,16 +212,16 @@ def keep_limit(space: Keyspace, owner: str, newcomer: str) -> Flow[None]:
         yield space.run(index.end(space, owner, ending))
 
 
-def _may_evict_indexes(space: Keyspace) -> Flow[bool]:
+def _may_evict_indexes(space: SessionKeyspace) -> Flow[bool]:
     if space.may_evict_indexes is None:
         space.may_evict_indexes = yield space.run(index.may_evict_indexes())
     return space.may_evict_indexes
 
 
-def _search_and_name(space: Keyspace, owner: str) -> Flow[dict[str, Record]]:
-    alive: dict[str, Record] = {}
+def _search_and_name(space: SessionKeyspace, owner: str) -> Flow[dict[str, SessionRecord]]:
+    alive: dict[str, SessionRecord] = {}
 
-    def note(found: Found) -> Flow[None]:
+    def note(found: FoundSessions) -> Flow[None]:
         alive.update(found.sessions)
         yield from ()
 
@@ -243,7 +243,7 @@ def owner_id(user: Any) -> str:
     return str(user) if meta is None else str(meta.pk.value_to_string(user))
 
 
-def _indexed() -> Keyspace:
+def _indexed() -> SessionKeyspace:
     space = keyspace()
     if not space.settings.keeps_index:
         raise ImproperlyConfigured(
@@ -253,13 +253,13 @@ def _indexed() -> Keyspace:
     return space
 
 
-def _look_up(space: Keyspace, owner: str) -> Flow[dict[str, Record]]:
+def _look_up(space: SessionKeyspace, owner: str) -> Flow[dict[str, SessionRecord]]:
     """Return the living sessions that a user's index names."""
     named: Index = yield space.run(index.read(space, owner))
     return (yield from living(space, owner, named.digests))
 
 
-def _as_user_session(space: Keyspace, known: str, record: Record) -> UserSession:
+def _as_user_session(space: SessionKeyspace, known: str, record: SessionRecord) -> UserSession:
     return UserSession(
         id=known,
         created=_moment(record.created),

@@ -38,7 +38,7 @@ _PERMANENT = (DataError, NoPermissionError, PayloadTooLargeError)
 _BACKOFF = Backoff(first=0.2, most=5.0)
 
 
-class Runner:
+class TaskRunner:
     """Runs the jobs of a backend's queues, in any thread, on behalf of one worker."""
 
     def __init__(self, backend: UpstashBackend, worker_id: str) -> None:

@@ -18,7 +18,7 @@ from django_upstash.queues.queue import MOST_RESERVED
 from django_upstash.queues.waiting import Patience, blocks
 from django_upstash.tasks.backend import UpstashBackend
 from django_upstash.tasks.queues import TaskQueue
-from django_upstash.tasks.running import Runner
+from django_upstash.tasks.running import TaskRunner
 from django_upstash.tasks.waker import Bell
 
 logger = get_logger("django_upstash.tasks")
@@ -54,8 +54,8 @@ class Worker:
 
     def run(self) -> None:
         """Work; return when all that was begun has ended. A burst raises what the server keeps raising."""
-        self._runner = Runner(self._backend, self.id)
-        renewal = Renewal(self._running, self._visibility / 3)
+        self._runner = TaskRunner(self._backend, self.id)
+        renewal = VisibilityRenewal(self._running, self._visibility / 3)
         try:
             with ThreadPoolExecutor(self._running.most, "task") as pool:
                 self._fetch_until_stopped(pool)
@@ -176,7 +176,7 @@ class Running:
         return found
 
 
-class Renewal:
+class VisibilityRenewal:
     """A thread that extends the reservations of running jobs every so many seconds."""
 
     def __init__(self, running: Running, interval: float) -> None:

@@ -32,7 +32,7 @@ _MOST_NAMES = 8
 _PAGE_KEYS = 1000
 
 
-class Wanted(Parameters):
+class WantedTenants(Parameters):
     """What a request asks to see of the tenants."""
 
     def __init__(self, given: QueryDict) -> None:
@@ -48,7 +48,7 @@ class Wanted(Parameters):
 
 
 @dataclass(frozen=True)
-class Row:
+class TenantRow:
     """One tenant as the table shows it; ``amounts`` is None where they cannot be read."""
 
     tenant: str
@@ -101,7 +101,7 @@ class TenantAdmin(RedisPageAdmin):
         return self.page(request, (template, template), look, {"title": escaped(name)})
 
     def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
-        wanted = Wanted(request.GET)
+        wanted = WantedTenants(request.GET)
         found = _found(connection, wanted)
         pages = max(1, -(-len(found.names) // PER_PAGE))
         page = max(1, min(wanted.page, pages))
@@ -120,9 +120,9 @@ class TenantAdmin(RedisPageAdmin):
             "most": cost_words(admin_settings().scan_pages + 1, admin_settings().scan_pages + PER_PAGE + 1),
         }
 
-    def _rows(self, request: HttpRequest, names: Sequence[str], used: Used) -> Iterator[Row]:
+    def _rows(self, request: HttpRequest, names: Sequence[str], used: Used) -> Iterator[TenantRow]:
         for name, amounts in zip(names, used.amounts, strict=True):
-            yield Row(name, self.object_url(percent_encoded(name)) + self._query(request), amounts)
+            yield TenantRow(name, self.object_url(percent_encoded(name)) + self._query(request), amounts)
 
     def _details(self, request: HttpRequest, connection: AdminConnection, name: str) -> dict[str, Any]:
         settings, parameters = admin_settings(), Parameters(request.GET)
@@ -157,7 +157,7 @@ def _named(key: str) -> str | None:
     return name if name is not None and report.is_name(name) else None
 
 
-def _found(connection: AdminConnection, wanted: Wanted) -> FoundTenants:
+def _found(connection: AdminConnection, wanted: WantedTenants) -> FoundTenants:
     if wanted.is_exact:
         return FoundTenants([wanted.text] if report.is_name(wanted.text) else [])
     settings = admin_settings()
@@ -165,7 +165,7 @@ def _found(connection: AdminConnection, wanted: Wanted) -> FoundTenants:
     return report.find_tenants(connection.spending, connection.alias, wanted.text.rstrip("*"), wanted.cursor, bounds)
 
 
-def _tiles(wanted: Wanted, found: FoundTenants, used: Used) -> Iterator[Tile]:
+def _tiles(wanted: WantedTenants, found: FoundTenants, used: Used) -> Iterator[Tile]:
     is_whole = found.cursor == "0" and wanted.cursor == "0"
     note = _("tenants") if is_whole else _("tenants so far")
     yield Tile("found", _("Found"), f"{number(len(found.names))}{'' if is_whole else '+'}", note)
@@ -177,7 +177,7 @@ def _tiles(wanted: Wanted, found: FoundTenants, used: Used) -> Iterator[Tile]:
     yield Tile("scan", _("Scan"), _("Complete") if found.cursor == "0" else _("Paused"), looked)
 
 
-def _periods(wanted: Wanted) -> Filter:
+def _periods(wanted: WantedTenants) -> Filter:
     options = [Option(period, period_words(period), period == wanted.period) for period in wanted.periods]
     return Filter("period", _("Period"), options)
 

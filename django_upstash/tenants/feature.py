@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from django_upstash.features import Check, Feature, FlushTarget, Place, State
+from django_upstash.features import Check, Feature, FlushTarget, KeptState, StatePlace
 from django_upstash.settings import conf
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _SETTING = "ALIAS of UPSTASH_TENANTS"
 
 
-def _places() -> Iterator[Place]:
+def _places() -> Iterator[StatePlace]:
     if conf.setting("UPSTASH_TENANTS") is not None:
-        yield Place.of(conf.setting("UPSTASH_TENANTS"), _SETTING)
+        yield StatePlace.of(conf.setting("UPSTASH_TENANTS"), _SETTING)
 
 
 def _kinds() -> list[Kind]:
@@ -37,7 +37,7 @@ FEATURE = Feature(
     name="tenants",
     needs=("cache", "ratelimit", "idempotency"),
     checks=(Check("django_upstash.tenants.checks.check_tenants"),),
-    state=State(
+    state=KeptState(
         title="tenants",
         key_beginnings=lambda: ("tenant:", "usage:"),
         places=_places,

@@ -12,9 +12,9 @@ from django_upstash.diagnostics.sections.confirmation import add_confirmation, c
 from django_upstash.diagnostics.sections.section import (
     Looking,
     Options,
-    Outcome,
     Output,
     Section,
+    SectionOutcome,
     UsageError,
     add_output,
     looking_at,
@@ -50,7 +50,7 @@ class TenantsSection(Section):
         )
         add_output(parser)
 
-    def run(self, options: Options, output: Output) -> Outcome:
+    def run(self, options: Options, output: Output) -> SectionOutcome:
         _check(options)
         with looking_at(space().settings.alias, options, output) as looking:
             view = _View(looking, options, output)

@@ -26,7 +26,7 @@ from django_upstash.ratelimit.keys import beginning as beginning_of_limits
 from django_upstash.settings import conf
 from django_upstash.tenants import metering, snapshots
 from django_upstash.tenants.caches import cache_beginning, forget_near, shared_caches, tenant_cache, tenant_keys
-from django_upstash.tenants.places import Database, Place, ambiguous, database_of, without_doubles
+from django_upstash.tenants.places import Database, UsagePlace, ambiguous, database_of, without_doubles
 from django_upstash.tenants.tenant_keys import space
 
 LIMIT = 100_000
@@ -56,19 +56,19 @@ class Measure:
     is_complete: bool
 
 
-def places(tenant: str, through: Through = _directly) -> list[Place]:
+def places(tenant: str, through: Through = _directly) -> list[UsagePlace]:
     """Return where a tenant's keys are: its record, usage and limits, and its parts of all caches of this package."""
     home = space()
-    own = [Place(name, home.connection, kind) for name, kind in home.kinds(tenant)]
+    own = [UsagePlace(name, home.connection, kind) for name, kind in home.kinds(tenant)]
     encoded = percent_encoded(tenant)
     endings = {"": ":*", "rules": "", "stats": ":*"}
     limits = [f"{beginning_of_limits(kind)}{encoded}{ending}" for kind, ending in endings.items()]
-    own += [Place("limits", home.connection, Kind(pattern)) for pattern in limits]
+    own += [UsagePlace("limits", home.connection, Kind(pattern)) for pattern in limits]
     alias = idempotency_settings().alias
     if alias in conf.aliases():
-        own.append(Place("idempotency", connections[alias], Kind(f"{beginning_of_keys()}{encoded}:*")))
+        own.append(UsagePlace("idempotency", connections[alias], Kind(f"{beginning_of_keys()}{encoded}:*")))
     own += [
-        Place(f"cache:{alias}", tenant_cache(alias, tenant).connection, tenant_keys(alias, tenant))
+        UsagePlace(f"cache:{alias}", tenant_cache(alias, tenant).connection, tenant_keys(alias, tenant))
         for alias in shared_caches()
     ]
     return [place._replace(connection=through(place.connection)) for place in own]
@@ -87,7 +87,7 @@ def measure(tenant: str, limit: int, sample: int, through: Through = _directly) 
     return list(found.values())
 
 
-def _distinct(places: Sequence[Place]) -> Flow[list[Place]]:
+def _distinct(places: Sequence[UsagePlace]) -> Flow[list[UsagePlace]]:
     databases: dict[Connection, Database] = {}
     for connection in ambiguous(places):
         databases[connection] = yield Run(connection, database_of(connection))
@@ -122,7 +122,7 @@ def _stored_tenants(limit: int = LIMIT, through: Through = _directly) -> Flow[li
     """Return the names of the tenants of whom configuration, flags, usage or cached values are stored, sorted."""
     found: set[str] = set()
     for connection, beginning in beginnings():
-        place = Place("", through(connection), Kind(f"{glob_escape(beginning)}{{*}}*"))
+        place = UsagePlace("", through(connection), Kind(f"{glob_escape(beginning)}{{*}}*"))
         names, _ = yield from collect(place.connection, place.kind, limit)
         found.update(tenants_of(names, beginning))
     return sorted(found)

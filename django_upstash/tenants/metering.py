@@ -25,7 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_upstash import flushing
 from django_upstash.connections import Connection
 from django_upstash.exceptions import TimeoutError, UpstashError
-from django_upstash.forks import Lock, PerConnection, Turn, check_fork
+from django_upstash.forks import ForkSafeLock, PerConnection, Turn, check_fork
 from django_upstash.log import get_logger
 from django_upstash.operations.steps import Flow, Run, adrive, drive
 from django_upstash.tenants.batches import MOST_EVENTS, Batch, write
@@ -53,7 +53,7 @@ class UsageMeter:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._turn = Turn()
         self.after_fork()
 
@@ -151,7 +151,7 @@ class UsageMeter:
 
     def _write(self, *, insists: bool) -> Flow[Any]:
         connection = self._space.connection
-        if not (yield _Turn(self._turn, 2 * connection.settings.timeout if insists else 0.0)):
+        if not (yield _FlushTurn(self._turn, 2 * connection.settings.timeout if insists else 0.0)):
             if insists:
                 raise TimeoutError("Timed out waiting for another flush of usage in this process.")
             return 0
@@ -231,7 +231,7 @@ class UsageMeter:
             logger.warning("Usage is kept in this process, for it cannot be written at present: %s", error)
 
 
-class _Turn:
+class _FlushTurn:
     """Try so many seconds to take a turn, without blocking an event loop; tell whether it was taken."""
 
     def __init__(self, turn: Turn, seconds: float) -> None:
@@ -277,7 +277,7 @@ def _reset_meters(meters: dict[TenantSettings, UsageMeter]) -> None:
 
 
 _meters: PerConnection[dict[TenantSettings, UsageMeter]] = PerConnection(dict, _reset_meters)
-_lock = Lock()
+_lock = ForkSafeLock()
 
 
 def meter_of(space: Space) -> UsageMeter:

@@ -19,7 +19,7 @@ _RUN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 Database = tuple[str, int]
 
 
-class Place(NamedTuple):
+class UsagePlace(NamedTuple):
     """One kind of a tenant's keys, and the connection they are on."""
 
     name: str
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     kind: Kind
 
 
-def ambiguous(places: Sequence[Place]) -> list[Connection]:
+def ambiguous(places: Sequence[UsagePlace]) -> list[Connection]:
     """Return the connections that may lead to one database, and to the same keys in it."""
     on: dict[str, dict[Connection, None]] = {}
     for place in places:
@@ -48,9 +48,9 @@ def database_of(connection: Connection) -> Operation[Database]:
     return Operation((("INFO", "server"),), parse)
 
 
-def without_doubles(places: Sequence[Place], databases: Mapping[Connection, Database]) -> list[Place]:
+def without_doubles(places: Sequence[UsagePlace], databases: Mapping[Connection, Database]) -> list[UsagePlace]:
     """Return the places without those that are the same keys of one database; their names are joined."""
-    found: dict[tuple[str, Database], Place] = {}
+    found: dict[tuple[str, Database], UsagePlace] = {}
     for place in places:
         where = place.kind.pattern, databases.get(place.connection) or _address(place.connection)
         first = found.get(where)

@@ -26,7 +26,7 @@ from django_upstash.operations.keys import glob_escape, percent_encoded
 from django_upstash.tenants import maintenance
 from django_upstash.tenants.batches import read
 from django_upstash.tenants.maintenance import Measure
-from django_upstash.tenants.places import Database, Place, ambiguous, database_of, without_doubles
+from django_upstash.tenants.places import Database, UsagePlace, ambiguous, database_of, without_doubles
 from django_upstash.tenants.snapshots import Snapshot, read_record
 from django_upstash.tenants.tenant_keys import check_name, space
 
@@ -218,9 +218,9 @@ def _patient(connection: Connection, seconds: float) -> Spending:
 
 def _by_connection(
     name: str, asking: Callable[[Connection], Spending], result: Measurement
-) -> list[tuple[Connection, list[Place]]]:
+) -> list[tuple[Connection, list[UsagePlace]]]:
     """Return a tenant's places by connection, those of one database once."""
-    found, places = dict[Connection, list[Place]](), maintenance.places(name)
+    found, places = dict[Connection, list[UsagePlace]](), maintenance.places(name)
     databases = dict[Connection, Database]()
     for connection in ambiguous(places):
         asked = asking(connection)
@@ -234,7 +234,7 @@ def _by_connection(
     return list(found.items())
 
 
-def _measures(spending: Spending, name: str, places: Sequence[Place], bounds: Bounds) -> list[Measure]:
+def _measures(spending: Spending, name: str, places: Sequence[UsagePlace], bounds: Bounds) -> list[Measure]:
     keys: dict[str, set[str]] = {place.name: set() for place in places}
     is_complete = _collect(spending, name, _sorter(places), keys, bounds)
     samples = {kind: sorted(found)[:SAMPLE] for kind, found in keys.items()}
@@ -258,7 +258,7 @@ def _collect(
     return False
 
 
-def _sorter(places: Sequence[Place]) -> Callable[[str], str | None]:
+def _sorter(places: Sequence[UsagePlace]) -> Callable[[str], str | None]:
     patterns = [(place.name, glob(place.kind.pattern), place.kind.belongs) for place in places]
 
     def kind_of(key: str) -> str | None:

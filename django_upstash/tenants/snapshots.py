@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from django_upstash.connections import Connection
 from django_upstash.exceptions import DataError, ServerAwayError, UpstashError
-from django_upstash.forks import Lock, PerConnection
+from django_upstash.forks import ForkSafeLock, PerConnection
 from django_upstash.log import get_logger
 from django_upstash.operations import Command, Operation, Reply, only
 from django_upstash.operations.single_flight import SingleFlight
@@ -58,14 +58,14 @@ def read_record(key: str) -> Operation[Snapshot]:
     return Operation((("HGETALL", key),), lambda replies: _parsed(only(replies)))
 
 
-class Record:
+class SnapshotRecord:
     """One tenant's snapshot in this process."""
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
         self._read_at = float("-inf")
         self._changes = 0
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._readings: SingleFlight[None] = SingleFlight()
 
     def is_fresh(self, seconds: float) -> bool:
@@ -146,17 +146,17 @@ class Records:
     """The snapshots of one connection's tenants, of whom those asked for longest ago are forgotten first."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self.after_fork()
 
     def after_fork(self) -> None:
-        self._by_key: OrderedDict[str, Record] = OrderedDict()
+        self._by_key: OrderedDict[str, SnapshotRecord] = OrderedDict()
 
-    def of(self, key: str, most: int) -> Record:
+    def of(self, key: str, most: int) -> SnapshotRecord:
         with self._lock:
             record = self._by_key.get(key)
             if record is None:
-                record = self._by_key[key] = Record()
+                record = self._by_key[key] = SnapshotRecord()
                 while len(self._by_key) > most:
                     self._by_key.popitem(last=False)
             else:
@@ -207,7 +207,7 @@ def _change(tenant: str, change: Command) -> Flow[None]:
     _record(home, tenant).expire()
 
 
-def _record(home: Space, tenant: str) -> Record:
+def _record(home: Space, tenant: str) -> SnapshotRecord:
     return records_of(home.connection).of(home.record(tenant), home.settings.remembered)
 
 

@@ -18,7 +18,7 @@ from django_upstash.ratelimit.rates import shown
 from django_upstash.ratelimit.web.client_addresses import client_address
 from django_upstash.ratelimit.web.identities import of_user
 from django_upstash.ratelimit.web.request_limit import counter, named_policies
-from django_upstash.throttling.combined import Claim, answer
+from django_upstash.throttling.combined import ThrottleClaim, answer
 
 _WITHOUT_MEANING = {
     "timer": "the server's clock decides",
@@ -61,7 +61,7 @@ class RateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
     num_requests: int | None
     duration: int | None
     retry_after: float | None = None
-    _noted: list[Claim] | None = None
+    _noted: list[ThrottleClaim] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -110,7 +110,7 @@ class RateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
         granted, self.retry_after = answer(self, claim, request, view)
         return bool(self.throttle_success() if granted else self.throttle_failure())
 
-    def claims(self, request: Any, view: Any) -> list[Claim]:
+    def claims(self, request: Any, view: Any) -> list[ThrottleClaim]:
         """
         Return what this throttle is going to ask for, without asking.
 
@@ -123,7 +123,7 @@ class RateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
         self.allow_request(request, view)
         return self._noted
 
-    def claim(self, request: Any, view: Any) -> Claim | None:
+    def claim(self, request: Any, view: Any) -> ThrottleClaim | None:
         """Return what this throttle has to say about a request, or None where that is nothing."""
         name = type(self).__name__
         policies = self._policies(callbacks.call(f"{name}.get_policies()", self.get_policies, request, view))
@@ -131,7 +131,9 @@ class RateThrottle(throttling.SimpleRateThrottle):  # type: ignore[misc]
         identity = callbacks.call(what, self.get_cache_key, request, view) if policies else None
         if identity is None:
             return None
-        return Claim(policies, callbacks.text(what, identity), self.alias, type(self).charge_when, self.charge_first)
+        return ThrottleClaim(
+            policies, callbacks.text(what, identity), self.alias, type(self).charge_when, self.charge_first
+        )
 
     def _policies(self, found: Any) -> tuple[Policy, ...]:
         if not isinstance(found, Sequence) or not all(isinstance(policy, Policy) for policy in found):
@@ -184,7 +186,7 @@ class ScopedRateThrottle(UserRateThrottle):
     def __init__(self) -> None:
         """Leave the rate for later: it is the view's."""
 
-    def claim(self, request: Any, view: Any) -> Claim | None:
+    def claim(self, request: Any, view: Any) -> ThrottleClaim | None:
         self.scope = getattr(view, self.scope_attr, None)
         if not self.scope:
             return None

@@ -22,7 +22,7 @@ ChargeWhen: TypeAlias = Callable[[Any], bool] | None
 _ANSWERS = "_upstash_answers"
 
 
-class Claim(NamedTuple):
+class ThrottleClaim(NamedTuple):
     """What one throttle has to say about one request."""
 
     policies: tuple[Policy, ...]
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
         return self.charge_when is not None and not self.charge_first
 
 
-class Answer(NamedTuple):
+class ThrottleAnswer(NamedTuple):
     """Whether a claim lets its request pass, and otherwise the seconds to wait, or None where that does not help."""
 
     granted: bool
@@ -46,10 +46,10 @@ class Answer(NamedTuple):
 class Claiming(Protocol):
     """A throttle of ours; ``claims`` returns what it would ask for, without asking."""
 
-    def claims(self, request: Any, view: Any) -> list[Claim]: ...
+    def claims(self, request: Any, view: Any) -> list[ThrottleClaim]: ...
 
 
-def answer(throttle: Claiming, claim: Claim, request: Any, view: Any) -> Answer:
+def answer(throttle: Claiming, claim: ThrottleClaim, request: Any, view: Any) -> ThrottleAnswer:
     """Return the answer to a throttle's claim, from the decision about all of the view's."""
     # With the view, so that no other one gets its id while the request lives.
     _, answers = vars(request).setdefault(_ANSWERS, {}).setdefault(id(view), (view, {}))
@@ -57,11 +57,11 @@ def answer(throttle: Claiming, claim: Claim, request: Any, view: Any) -> Answer:
         # Another claim than the throttle was expected to make is decided alone, for the others have been.
         claims = _claims(throttle, claim, request, view) if not answers or claim in answers else [claim]
         answers.update(_decided(claims, request, view))
-    found: Answer = answers[claim].pop()
+    found: ThrottleAnswer = answers[claim].pop()
     return found
 
 
-def _claims(asking: Claiming, claim: Claim, request: Any, view: Any) -> list[Claim]:
+def _claims(asking: Claiming, claim: ThrottleClaim, request: Any, view: Any) -> list[ThrottleClaim]:
     """Return the claim of the throttle that asks, and those of all others of ours on its view."""
     others = [one for one in (view.get_throttles() if hasattr(view, "get_throttles") else ()) if hasattr(one, "claims")]
     # The view makes its throttles at each call, so the one that asks is among them as another of its class.
@@ -71,10 +71,10 @@ def _claims(asking: Claiming, claim: Claim, request: Any, view: Any) -> list[Cla
     return [claim, *(one for other in others if other is not itself for one in other.claims(request, view))]
 
 
-def _decided(claims: Sequence[Claim], request: Any, view: Any) -> dict[Claim, list[Answer]]:
+def _decided(claims: Sequence[ThrottleClaim], request: Any, view: Any) -> dict[ThrottleClaim, list[ThrottleAnswer]]:
     """Return the answers to all claims; where one is refused, none is charged."""
     cost = cost_of("throttle_cost", getattr(view, "throttle_cost", 1), request) if isinstance(view, APIView) else 1
-    answers = {claim: [Answer(True, None)] * claims.count(claim) for claim in claims}
+    answers = {claim: [ThrottleAnswer(True, None)] * claims.count(claim) for claim in claims}
     visits: list[tuple[Visit, ChargeWhen]] = []
     for group in _groups(claims):
         first = group[0]
@@ -94,9 +94,9 @@ def _decided(claims: Sequence[Claim], request: Any, view: Any) -> dict[Claim, li
     return answers
 
 
-def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
+def _groups(claims: Iterable[ThrottleClaim]) -> list[list[ThrottleClaim]]:
     """Return what can be decided in one round trip; what is only looked at comes first, for that charges nothing."""
-    groups: dict[tuple[object, ...], list[Claim]] = {}
+    groups: dict[tuple[object, ...], list[ThrottleClaim]] = {}
     for claim in dict.fromkeys(claims):
         number = 0
         while _collides(claim, groups.setdefault((claim.alias, claim.charge_when, claim.charge_first, number), [])):
@@ -105,7 +105,7 @@ def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
     return sorted(groups.values(), key=lambda group: not group[0].charges_later)
 
 
-def _collides(claim: Claim, others: Iterable[Claim]) -> bool:
+def _collides(claim: ThrottleClaim, others: Iterable[ThrottleClaim]) -> bool:
     """Tell whether others count another identity in a scope of the claim: a limiter knows one for each scope."""
     scopes = {policy.scope for policy in claim.policies}
     return any(
@@ -114,7 +114,7 @@ def _collides(claim: Claim, others: Iterable[Claim]) -> bool:
     )
 
 
-def _merged(claims: Iterable[Claim]) -> tuple[dict[str, tuple[Policy, str]], dict[Claim, set[str]]]:
+def _merged(claims: Iterable[ThrottleClaim]) -> tuple[dict[str, tuple[Policy, str]], dict[ThrottleClaim, set[str]]]:
     """
     Return the policies with their identities, by scope, and the scopes of each claim.
 
@@ -122,7 +122,7 @@ def _merged(claims: Iterable[Claim]) -> tuple[dict[str, tuple[Policy, str]], dic
     period, gets a scope of its own.
     """
     merged: dict[str, tuple[Policy, str]] = {}
-    scopes: dict[Claim, set[str]] = {}
+    scopes: dict[ThrottleClaim, set[str]] = {}
     for claim in claims:
         for policy in claim.policies:
             scope, number = policy.scope, 1
@@ -140,10 +140,10 @@ def _is_same(known: Policy, policy: Policy) -> bool:
     return (known.algorithm, known.window) == (policy.algorithm, policy.window)
 
 
-def _answer(decision: Decision, scopes: Container[str]) -> Answer:
+def _answer(decision: Decision, scopes: Container[str]) -> ThrottleAnswer:
     """Return what a refusal says to the claim of these scopes."""
     refused = [outcome for outcome in decision.outcomes if not outcome.allowed]
     waits = [outcome.retry_after for outcome in refused if outcome.scope in scopes]
     if refused and not waits:
-        return Answer(True, None)
-    return Answer(False, None if None in waits else max(filter(None, waits), default=None))
+        return ThrottleAnswer(True, None)
+    return ThrottleAnswer(False, None if None in waits else max(filter(None, waits), default=None))

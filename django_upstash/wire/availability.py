@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from time import perf_counter
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 from django_upstash.log import get_logger
 
 PAUSE = 1.0
@@ -54,7 +54,7 @@ class Availability:
         self.pause = pause
         self._probe = probe
         self._clock = clock
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._turn: _Turn | None = None
         self._was_void = False  # the last probe told nothing
         self._tried_at = self._asked_at = self._returned_at = float("-inf")

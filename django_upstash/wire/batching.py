@@ -26,7 +26,7 @@ from typing import TypeAlias
 from django_upstash.exceptions import TimeoutError, UpstashError
 from django_upstash.operations import Reply
 from django_upstash.wire.deadlines import after_last_look
-from django_upstash.wire.loop_places import Places
+from django_upstash.wire.loop_places import LoopPlaces
 from django_upstash.wire.pending import MOST_BYTES, Entry, batches, closed_error, deliver, nothing
 from django_upstash.wire.written import Keys, overlap, written_keys
 
@@ -63,7 +63,7 @@ class Lane(ABC):
         self._guard: AsyncGenerator[None, None] | None = None
         # Callbacks run in this empty context: the first caller's would be kept, and seen, for the loop's whole life.
         self._context = Context()
-        self.places: Places
+        self.places: LoopPlaces
         self.closed = False
 
     def submit(self, entry: Entry) -> asyncio.Future[list[Reply]]:

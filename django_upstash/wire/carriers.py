@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 
 _IDLE_SECONDS = 10.0  # after which a thread without work ends
 
@@ -21,7 +21,7 @@ class Carriers:
     def __init__(self, most: int) -> None:
         self._most = most
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._threads = 0
         self._idle = 0  # threads that wait, less those for which work is in the queue
         self._backlog = 0  # work in the queue for which no thread waits

@@ -13,11 +13,11 @@ from time import monotonic
 from typing import TypeVar
 
 from django_upstash.exceptions import ConnectionError
-from django_upstash.forks import Lock, check_fork
+from django_upstash.forks import ForkSafeLock, check_fork
 from django_upstash.operations import Reply
 from django_upstash.wire.batching import Lane, SendInThread
 from django_upstash.wire.carriers import Carriers
-from django_upstash.wire.loop_places import Places
+from django_upstash.wire.loop_places import LoopPlaces
 from django_upstash.wire.pending import Entry, unsent
 from django_upstash.wire.pool import all_in_use
 
@@ -40,14 +40,14 @@ class Lanes:
         exchange: Callable[[list[Entry]], list[Reply]],
         threads: int,
         seconds: float,
-        places: Places,
+        places: LoopPlaces,
     ) -> None:
         self._places = places  # which other routes of the alias share
         self._make_lane = make_lane
         self._exchange = exchange
         self._threads = threads
         self._seconds = seconds  # that a batch may wait for a thread
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._start()
 
     def after_fork(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from django_upstash.forks import Lock
+from django_upstash.forks import ForkSafeLock
 from django_upstash.wire.places import Place
 from django_upstash.wire.pool import Stock, Waiter
 
 
-class Places:
+class LoopPlaces:
     """
     The connections that event loops have of their own, each for as long as its holder lives.
 
@@ -19,7 +19,7 @@ class Places:
 
     def __init__(self, stock: Stock[Any]) -> None:
         self._stock = stock
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self.after_fork()
 
     def take(self, holder: object, *, in_line: bool = False) -> bool:
@@ -68,7 +68,7 @@ class _LoopWaiter(Waiter[Any]):
 
     __slots__ = ("_holder", "_places")
 
-    def __init__(self, holder: object, places: Places) -> None:
+    def __init__(self, holder: object, places: LoopPlaces) -> None:
         super().__init__(is_patient=False)
         self._holder = weakref.ref(holder)
         self._places = places

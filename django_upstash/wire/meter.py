@@ -23,7 +23,7 @@ _SCRIPTS = frozenset({"EVAL", "EVALSHA", "EVALSHA_RO", "EVAL_RO", "FCALL", "FCAL
 _NAME = itemgetter(0)
 
 
-class Reading(NamedTuple):
+class MeterReading(NamedTuple):
     """
     A connection's counts at one moment.
 
@@ -87,12 +87,12 @@ class Meter:
             self.hits += hits
             self.misses += misses
 
-    def read(self) -> Reading:
+    def read(self) -> MeterReading:
         """Return all counts; but for the bytes, which pass unlocked, they are of the same moment."""
         check_fork()
         sent, received = self.traffic.totals()
         with self._lock:
-            return Reading(
+            return MeterReading(
                 self.hits,
                 self.misses,
                 self.requests,

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from django_upstash.exceptions import PoolTimeoutError
-from django_upstash.forks import Lock, check_fork, mark
+from django_upstash.forks import ForkSafeLock, check_fork, mark
 from django_upstash.wire.places import Place, Places
 
 # A wire idle for longer is looked at before use: a poll costs a microsecond, a lost request a retry or an error.
@@ -71,7 +71,7 @@ class Stock(Generic[W]):
         self.places = Places(size)
         self.impatient = Places(sys.maxsize)
         self._patience: WeakKeyDictionary[Pool[W], float] = WeakKeyDictionary()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def join(self, pool: Pool[W], patience: float) -> None:
         with self._lock:

@@ -2,8 +2,8 @@
 Refusals: a server that answers, and says no, or another program that answers in its place. That is no outage, and
 asking again at once is of no use.
 
-``Standing`` keeps a used-up quota, a rate limit or a wrong password in mind for a moment, so that not every caller asks
-and pays for the same answer. ``report`` logs what stays refused once a minute.
+``RefusalStanding`` remembers a used-up quota, a rate limit or a wrong password for a moment, so that not every caller
+asks and pays for the same answer. ``report`` logs what stays refused once a minute.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, (ResponseError, *_FOR_ALL))
 
 
-class Standing:
+class RefusalStanding:
     """
     The refusal that a connection met with last and that holds for all commands; times are in seconds.
 

@@ -23,13 +23,13 @@ from django_upstash.exceptions import (
     TooManyRequestsError,
     UpstashError,
 )
-from django_upstash.forks import Lock, random
+from django_upstash.forks import ForkSafeLock, random
 from django_upstash.operations import Command
 from django_upstash.operations import replay_safe as names_are_replay_safe
 from django_upstash.wire.base import Route
 from django_upstash.wire.batching import Entry, Lane, SendInThread
 from django_upstash.wire.lanes import Lanes
-from django_upstash.wire.loop_places import Places
+from django_upstash.wire.loop_places import LoopPlaces
 from django_upstash.wire.pool import Pool, Stock, Wire
 from django_upstash.wire.sockets import reason
 from django_upstash.wire.traffic import Flow
@@ -183,11 +183,11 @@ class _SharedStock(Stock[Any]):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.for_loops = Places(self)
+        self.for_loops = LoopPlaces(self)
 
 
 _stocks: WeakValueDictionary[ConnectionSettings, _SharedStock] = WeakValueDictionary()
-_stocks_lock = Lock()
+_stocks_lock = ForkSafeLock()
 
 
 def _stock_of(settings: ConnectionSettings) -> _SharedStock:

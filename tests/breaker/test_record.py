@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from django_upstash.breaker.operations import decide, look
-from django_upstash.breaker.record import Record
+from django_upstash.breaker.record import CircuitRecord
 from django_upstash.breaker.settings import BreakerOptions
 from django_upstash.breaker.status import LOOK, Standing, State, Step, force, probe, report, settle
 from django_upstash.connections import Connection
@@ -51,7 +51,7 @@ steps = st.one_of(
 )
 def test_record__decides_as_the_script(valkey: Server, native: Connection, taken: list[Step | int]) -> None:
     valkey.call("DEL", "breaker:stripe")
-    record, now = Record(), 10**12
+    record, now = CircuitRecord(), 10**12
     for step in taken:
         if isinstance(step, int):
             now += step * UNIT * 1000
@@ -103,14 +103,14 @@ def test_step_back__a_probe_that_lives_still_counts(valkey: Server, native: Conn
 
 def test_parse__what_is_no_record_is_none(valkey: Server, native: Connection) -> None:
     for text in ("", "open", "open x 0 0 0 0 - 0", "ajar 1 0 0 0 0 - 0", "open 1 0 0 0 0 - 0 x"):
-        assert Record.parse(text.encode()) == Record()
-    assert Record.parse(None) == Record()
+        assert CircuitRecord.parse(text.encode()) == CircuitRecord()
+    assert CircuitRecord.parse(None) == CircuitRecord()
 
 
 def test_script__reads_what_the_parser_reads(valkey: Server, native: Connection) -> None:
     step = probe(OPTIONS, "a1", held=True)
     native.run(decide(native.capabilities, "stripe", step))
-    record = Record.parse(valkey.call("GET", "breaker:stripe"))
+    record = CircuitRecord.parse(valkey.call("GET", "breaker:stripe"))
     assert (record.state, list(record.places)) == (State.HALF_OPEN, ["a1"])
 
 
@@ -142,5 +142,5 @@ def test_notes__are_read_by_an_earlier_version_as_places_that_have_ended(valkey:
     match = EARLIER.fullmatch(text)
     assert match is not None
     assert sorted(match[5].split()) == [b"error_a_b_=0", b"failures_3=0", b"threshold_3=0"]
-    record = Record.parse(text)
+    record = CircuitRecord.parse(text)
     assert (record.notes, record.places) == ({"error": "a_b_", "failures": "3", "threshold": "3"}, {})

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from django_upstash.cache import many, operations, tags
-from django_upstash.cache.protection import Protection
+from django_upstash.cache.protection import CacheProtection
 from django_upstash.cache.single_flight import Party
 from django_upstash.cache.stampede import GetOrSet
 from django_upstash.operations import Operation
@@ -137,7 +137,7 @@ class Tagged(RuleBasedStateMachine):
             self.moments[number] = number
             return number, tuple(carried)
 
-        asked = GetOrSet(self.cache, key, compute, None, None, Protection(early=early, tags=carried))
+        asked = GetOrSet(self.cache, key, compute, None, None, CacheProtection(early=early, tags=carried))
         flow = asked.flow(ALONE)
         effect = next(flow)
         try:

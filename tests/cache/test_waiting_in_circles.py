@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from django_upstash.cache.single_flight import LEAD, Flights, Party, Waiter, flights
+from django_upstash.cache.single_flight import LEAD, Flights, FlightWaiter, Party, flights
 from tests.cache.conftest import OpenCache
 
 HANGING = 60.0
@@ -147,11 +147,11 @@ def test_waiter__that_has_gone_holds_nobody_up() -> None:
         own.join(a, 0, Party())
         own.join(b, 0, Party())
         waiter = own.join(b, 0, Party(chain=frozenset({"a"})))
-        assert isinstance(waiter, Waiter)
+        assert isinstance(waiter, FlightWaiter)
         assert own.join(a, 0, Party(chain=frozenset({"b"}))) is None
         own.leave(b, waiter)
         own.arrive(b, waiter)
-        assert isinstance(own.join(a, 0, Party(chain=frozenset({"b"}))), Waiter)
+        assert isinstance(own.join(a, 0, Party(chain=frozenset({"b"}))), FlightWaiter)
 
 
 def test_collector__ends_a_computation_in_another_context(shop: Any) -> None:

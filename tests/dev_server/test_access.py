@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from django_upstash.dev_server.access import is_foreign
-from django_upstash.dev_server.messages import Request
+from django_upstash.dev_server.messages import ServerRequest
 from tests.dev_server.conftest import Client
 
 LOCAL = [b"127.0.0.1", b"127.0.0.1:8079", b"localhost:8079", b"[::1]:8079", b"site.localhost", b"LOCALHOST"]
@@ -16,19 +16,19 @@ FOREIGN = [
 
 @pytest.mark.parametrize("host", LOCAL)
 def test_is_foreign__not_a_name_of_this_machine(host: bytes) -> None:
-    assert not is_foreign(Request("GET", b"/", {b"host": host}))
-    assert not is_foreign(Request("GET", b"/", {b"host": host, b"origin": b"http://" + host}))
+    assert not is_foreign(ServerRequest("GET", b"/", {b"host": host}))
+    assert not is_foreign(ServerRequest("GET", b"/", {b"host": host, b"origin": b"http://" + host}))
 
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_is_foreign__any_other_name(host: bytes) -> None:
-    assert is_foreign(Request("GET", b"/", {b"host": host}))
-    assert is_foreign(Request("GET", b"/", {b"host": b"localhost", b"origin": b"http://" + host}))
+    assert is_foreign(ServerRequest("GET", b"/", {b"host": host}))
+    assert is_foreign(ServerRequest("GET", b"/", {b"host": b"localhost", b"origin": b"http://" + host}))
 
 
 def test_is_foreign__pages_without_an_origin() -> None:
-    assert is_foreign(Request("GET", b"/", {b"host": b"localhost", b"origin": b"null"}))
-    assert is_foreign(Request("GET", b"/", {}))
+    assert is_foreign(ServerRequest("GET", b"/", {b"host": b"localhost", b"origin": b"null"}))
+    assert is_foreign(ServerRequest("GET", b"/", {}))
 
 
 @pytest.mark.parametrize("path", ["/ping", "/_local/meter"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from django_upstash.dev_server.encoding import (
     RequestError,
-    Status,
+    StatusReply,
     command_in_path,
     frames,
     nested_frames,
@@ -19,7 +19,7 @@ from django_upstash.dev_server.encoding import (
 )
 
 replies = st.recursive(
-    st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=20) | st.just(Status(b"OK")),
+    st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=20) | st.just(StatusReply(b"OK")),
     lambda children: st.lists(children, max_size=4),
     max_leaves=15,
 )

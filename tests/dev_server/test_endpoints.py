@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from django_upstash.dev_server.messages import Request
+from django_upstash.dev_server.messages import ServerRequest
 from tests.dev_server.conftest import READ_ONLY_TOKEN, Client
 
 UNAUTHORIZED = (
@@ -330,7 +330,7 @@ def test_errors__echoed_arguments_are_cut(client: Client) -> None:
 
 
 def test_request__splits_its_target() -> None:
-    request = Request("GET", b"/get/key?a=b?c", {})
+    request = ServerRequest("GET", b"/get/key?a=b?c", {})
 
     assert (request.path, request.query) == (b"/get/key", b"a=b?c")
 

@@ -13,7 +13,7 @@ from django_upstash.operations import Operation
 from django_upstash.ratelimit import Concurrency, FixedWindow, RateLimiter, SlidingWindow, TokenBucket
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.report import changes
-from django_upstash.ratelimit.report.counters import ENOUGH, Search, Standing, find, lifetimes, named, read
+from django_upstash.ratelimit.report.counters import ENOUGH, CounterStanding, Search, find, lifetimes, named, read
 from django_upstash.ratelimit.server import memory_for
 from tests.servers import start_valkey
 
@@ -74,10 +74,10 @@ def test_judged__is_what_the_limiter_says(connection: AdminConnection, limiter: 
     }
     standings = {counter.stored.scope: counter.standing for counter in reading.counters}
     assert standings == {
-        "window": Standing.BELOW,
-        "ring": Standing.BELOW,
-        "bucket": Standing.AT_LIMIT,
-        "leases": Standing.BELOW,
+        "window": CounterStanding.BELOW,
+        "ring": CounterStanding.BELOW,
+        "bucket": CounterStanding.AT_LIMIT,
+        "leases": CounterStanding.BELOW,
     }
     limits = {counter.stored.scope: (counter.used, counter.limit, counter.share) for counter in reading.counters}
     assert limits["window"] == (3, 4, 0.75)
@@ -91,15 +91,19 @@ def test_judged__follows_the_rules(connection: AdminConnection, limiter: RateLim
     limiter.allow("user:3")
     names = [one for name in ("user:1", "user:2", "user:3") for one in Search(scope="window", identity=name).names]
     first, second, third = connection.spending.run(read(memory_for(connection.alias), names)).counters
-    assert (first.standing, first.limit) == (Standing.AT_LIMIT, 1)
-    assert second.standing is Standing.BLOCKED
+    assert (first.standing, first.limit) == (CounterStanding.AT_LIMIT, 1)
+    assert second.standing is CounterStanding.BLOCKED
     assert second.listed_for is not None
     assert 0 < second.listed_for <= 60
-    assert (third.standing, third.listed_for) == (Standing.EXEMPT, None)
+    assert (third.standing, third.listed_for) == (CounterStanding.EXEMPT, None)
     connection.spending.run(changes.unblock(memory_for(connection.alias), "default", ["user:2"]))
     connection.spending.run(changes.set_limit(memory_for(connection.alias), "default", "window", None, "user:1"))
     again = connection.spending.run(read(memory_for(connection.alias), names)).counters
-    assert [counter.standing for counter in again] == [Standing.BELOW, Standing.BELOW, Standing.EXEMPT]
+    assert [counter.standing for counter in again] == [
+        CounterStanding.BELOW,
+        CounterStanding.BELOW,
+        CounterStanding.EXEMPT,
+    ]
 
 
 def test_set_limit__refuses_what_the_policy_cannot_have(connection: AdminConnection, limiter: RateLimiter) -> None:
@@ -115,7 +119,7 @@ def test_unknown_policy__tells_what_is_stored_and_when_it_ends(
     names = Search(scope="ring", identity="user:1").names
     catalogue.clear()
     (counter,) = connection.spending.run(read(memory_for(connection.alias), names)).counters
-    assert (counter.standing, counter.algorithm, counter.used) == (Standing.UNKNOWN, "sliding", 1)
+    assert (counter.standing, counter.algorithm, counter.used) == (CounterStanding.UNKNOWN, "sliding", 1)
     assert (counter.limit, counter.share, counter.reset_after) == (None, None, None)
     (ending,) = connection.spending.run(lifetimes([counter]))
     assert ending.reset_after is not None

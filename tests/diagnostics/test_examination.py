@@ -7,7 +7,7 @@ import pytest
 
 from django_upstash.connections import Connection
 from django_upstash.diagnostics.health_check import Examination
-from django_upstash.diagnostics.probe import Plan
+from django_upstash.diagnostics.probe import HealthPlan
 from django_upstash.diagnostics.report import HealthReport, Status
 from tests.fault_proxy import FaultProxy
 from tests.servers import Server
@@ -16,11 +16,11 @@ from tests.servers import Server
 @pytest.mark.parametrize("values", [{"timeout": 0}, {"timeout": float("nan")}, {"timeout": 601}, {"pings": 0}])
 def test_plan__refuses_what_makes_no_sense(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^--(timeout|pings) must be .*\.$"):
-        Plan(**values)
+        HealthPlan(**values)
 
 
 def run(*aliases: str, **plan: Any) -> HealthReport:
-    examination = Examination(aliases, Plan(**{"timeout": 30, **plan}))
+    examination = Examination(aliases, HealthPlan(**{"timeout": 30, **plan}))
     try:
         return examination.run()
     finally:
@@ -56,14 +56,14 @@ def test_examination__shows_the_warnings_of_the_settings(upstash: dict[str, dict
 
 def test_examination__of_a_deployed_site_shows_its_risks(upstash: dict[str, dict[str, Any]], settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django_upstash.cache.UpstashCache", "LOCATION": "native"}}
-    examination = Examination(["native"], Plan(timeout=30), is_deployed=True)
+    examination = Examination(["native"], HealthPlan(timeout=30), is_deployed=True)
     (report,) = examination.run().connections
     examination.close()
     assert [check.id for check in report.checks if check.id] == ["django_upstash.W005"]
 
 
 def test_examination__keeps_its_sockets_between_runs(valkey: Server, upstash: dict[str, dict[str, Any]]) -> None:
-    examination = Examination(["native"], Plan(timeout=30))
+    examination = Examination(["native"], HealthPlan(timeout=30))
     with valkey.counting() as counted:
         first, second = examination.run(), examination.run()
     examination.close()
@@ -93,7 +93,7 @@ def _drop_after(proxy: FaultProxy, round_trips: int, given_up: threading.Event) 
 
 
 def test_examination__raises_what_is_no_fault_of_the_server(upstash: dict[str, dict[str, Any]]) -> None:
-    examination = Examination(["native"], Plan(timeout=30))
+    examination = Examination(["native"], HealthPlan(timeout=30))
     connection = examination._connections["native"]
     assert isinstance(connection, Connection)
     connection.capabilities = None  # type: ignore[assignment]

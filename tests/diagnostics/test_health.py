@@ -10,7 +10,7 @@ from django_upstash.dev_server import LocalServer
 from django_upstash.diagnostics import selftest
 from django_upstash.diagnostics.health import encryption, examine
 from django_upstash.diagnostics.health_check import limited
-from django_upstash.diagnostics.probe import Plan, Probe
+from django_upstash.diagnostics.probe import HealthPlan, Probe
 from django_upstash.diagnostics.report import CheckResult, ConnectionReport, Status
 from django_upstash.operations import Operation, command
 from django_upstash.settings.conf import make_settings
@@ -27,7 +27,7 @@ CHECKS = ["connect", "encryption", "latency", "write/read", "scripts", "server",
 def examined(connection: Connection, **plan: Any) -> ConnectionReport:
     settings = connection.settings
     report = ConnectionReport(alias=settings.alias, route=settings.route, url=settings.safe_url)
-    probe = Probe(connection, Plan(**{"timeout": 30, **plan}), report)
+    probe = Probe(connection, HealthPlan(**{"timeout": 30, **plan}), report)
     examine(probe)
     probe.account()
     return report
@@ -135,7 +135,7 @@ def test_self_test__tells_what_came_back_different(connection: Connection) -> No
     read = write.parse(connection.run(Operation(write.commands, list)))
     assert isinstance(read, Operation)
     connection.run(command("RPUSH", f"{name}:list", "somebody else's"))
-    assert connection.run(read) == selftest.Outcome(different=("list",))
+    assert connection.run(read) == selftest.SelfTestOutcome(different=("list",))
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +289,7 @@ def test_encryption__none(
     url: str, entry: dict[str, Any], status: Status, said: str, connect: Callable[..., Connection]
 ) -> None:
     report = ConnectionReport(alias="default", route="native", url=url)
-    (found,) = encryption(Probe(connect(url, **entry), Plan(), report))
+    (found,) = encryption(Probe(connect(url, **entry), HealthPlan(), report))
     assert found.status is status
     assert found.message.startswith(said)
 

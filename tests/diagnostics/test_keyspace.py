@@ -9,14 +9,14 @@ import pytest
 from django_upstash.connections import Connection
 from django_upstash.dev_server import LocalServer
 from django_upstash.diagnostics.key_groups import Families
-from django_upstash.diagnostics.keyspace import SCAN_COUNT, Keyspace, Scan, survey
+from django_upstash.diagnostics.keyspace import SCAN_COUNT, KeyspaceInfo, Scan, survey
 from django_upstash.exceptions import NoPermissionError
 from django_upstash.operations import Operation, command
 from django_upstash.settings.conf import make_settings
 from tests.servers import Server, start_valkey
 
 
-def surveyed(connection: Connection, **scan: Any) -> Keyspace:
+def surveyed(connection: Connection, **scan: Any) -> KeyspaceInfo:
     return survey(connection, Scan(**scan), Families(["shop"]), lambda keyspace: None)
 
 
@@ -146,7 +146,7 @@ def test_survey__takes_lengths_where_memory_usage_is_refused(without_memory_usag
 def test_survey__leaves_out_keys_that_expire_meanwhile(connection: Connection) -> None:
     fill(connection, pages=1, sessions=0)
 
-    def delete(keyspace: Keyspace) -> None:
+    def delete(keyspace: KeyspaceInfo) -> None:
         connection.run(command("DEL", "shop:1:page.0"))
 
     keyspace = survey(connection, Scan(), Families(["shop"]), delete)

@@ -12,7 +12,7 @@ from django_upstash.operations import Operation
 from django_upstash.ratelimit import Concurrency, FixedWindow, Outcome, Policy, RateLimiter, SlidingWindow, TokenBucket
 from django_upstash.ratelimit.clock import ServerClock
 from django_upstash.ratelimit.evaluation import Inquiry
-from django_upstash.ratelimit.process_state import Bounded, Denials, Memory, Outage, memory_of
+from django_upstash.ratelimit.process_state import Bounded, Denials, LimitOutage, Memory, memory_of
 from django_upstash.ratelimit.settings import ratelimit_settings
 from tests.ratelimit.conftest import MakeLimiter, Time
 from tests.servers import Server
@@ -144,7 +144,7 @@ def test_memory__is_one_for_each_connection(make_limiter: MakeLimiter) -> None:
 
 
 def test_outage__is_one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
-    outage = Outage()
+    outage = LimitOutage()
     with caplog.at_level(logging.WARNING, "django_upstash.ratelimit"):
         outage.succeeded("the server")
         for _ in range(3):

@@ -12,23 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_upstash.sessions.bodies import Record, Rejected, Sealer
+from django_upstash.sessions.bodies import Rejected, SessionRecord, SessionSealer
 from tests.sessions.conftest import Open
 
 pytestmark = pytest.mark.matrix
 
 KEY, OTHER_KEY = os.urandom(32), os.urandom(32)
-RECORD = Record(created=1, saved=2, lifetime=3, ip_address="::1", user_agent='"\n', owner="7", payload=b'{"a":1}')
+RECORD = SessionRecord(
+    created=1, saved=2, lifetime=3, ip_address="::1", user_agent='"\n', owner="7", payload=b'{"a":1}'
+)
 Configure = Callable[..., None]
 sealers = pytest.mark.parametrize(
-    "sealer", [Sealer(["secret"]), Sealer(["secret"], [KEY])], ids=["signed", "encrypted"]
+    "sealer", [SessionSealer(["secret"]), SessionSealer(["secret"], [KEY])], ids=["signed", "encrypted"]
 )
 
 
 @sealers
 @given(payload=st.binary(), name=st.text(st.characters(codec="utf-8")), agent=st.text(max_size=20))
-def test_seal__is_opened(sealer: Sealer, payload: bytes, name: str, agent: str) -> None:
-    record = Record(created=1, saved=2, lifetime=3, user_agent=agent, payload=payload)
+def test_seal__is_opened(sealer: SessionSealer, payload: bytes, name: str, agent: str) -> None:
+    record = SessionRecord(created=1, saved=2, lifetime=3, user_agent=agent, payload=payload)
     body = sealer.seal(name, record)
     assert sealer.open(name, body) == record
     body.decode()  # every body is text, so that it is the same on every route
@@ -36,8 +38,8 @@ def test_seal__is_opened(sealer: Sealer, payload: bytes, name: str, agent: str) 
 
 @sealers
 @pytest.mark.parametrize("payload", [b'{"a":1}', b"\x80\x05\xff"])
-def test_open__rejects_any_changed_byte(sealer: Sealer, payload: bytes) -> None:
-    body = sealer.seal("session:1", Record(payload=payload))
+def test_open__rejects_any_changed_byte(sealer: SessionSealer, payload: bytes) -> None:
+    body = sealer.seal("session:1", SessionRecord(payload=payload))
     for place in range(len(body)):
         changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
         with pytest.raises(Rejected):
@@ -48,7 +50,7 @@ def test_open__rejects_any_changed_byte(sealer: Sealer, payload: bytes) -> None:
 
 
 @sealers
-def test_open__rejects_another_name(sealer: Sealer) -> None:
+def test_open__rejects_another_name(sealer: SessionSealer) -> None:
     with pytest.raises(Rejected):
         sealer.open("session:2", sealer.seal("session:1", RECORD))
 
@@ -56,34 +58,34 @@ def test_open__rejects_another_name(sealer: Sealer) -> None:
 @pytest.mark.parametrize("body", [b"", b".", b"s1", b"s1.", b"b1.x.\xff", b"e1.", b"e1.%%", b"\x80\x04K\x01.", b"{}"])
 def test_open__rejects_what_others_wrote(body: bytes) -> None:
     with pytest.raises(Rejected):
-        Sealer(["secret"], [KEY]).open("session:1", body)
+        SessionSealer(["secret"], [KEY]).open("session:1", body)
 
 
 def test_open__after_a_rotation_of_secret_key() -> None:
-    body = Sealer(["old"]).seal("session:1", RECORD)
-    assert Sealer(["new", "old"]).open("session:1", body) == RECORD
+    body = SessionSealer(["old"]).seal("session:1", RECORD)
+    assert SessionSealer(["new", "old"]).open("session:1", body) == RECORD
     with pytest.raises(Rejected, match="SECRET_KEY"):
-        Sealer(["new"]).open("session:1", body)
+        SessionSealer(["new"]).open("session:1", body)
 
 
 def test_open__after_a_rotation_of_encryption_keys() -> None:
-    body = Sealer(["secret"], [OTHER_KEY]).seal("session:1", RECORD)
-    rotating = Sealer(["secret"], [KEY, OTHER_KEY])
+    body = SessionSealer(["secret"], [OTHER_KEY]).seal("session:1", RECORD)
+    rotating = SessionSealer(["secret"], [KEY, OTHER_KEY])
     assert rotating.open("session:1", body) == RECORD
     rewritten = rotating.seal("session:1", RECORD)
-    assert Sealer(["secret"], [KEY]).open("session:1", rewritten) == RECORD
-    for sealer in (Sealer(["secret"], [KEY]), Sealer(["secret"])):
+    assert SessionSealer(["secret"], [KEY]).open("session:1", rewritten) == RECORD
+    for sealer in (SessionSealer(["secret"], [KEY]), SessionSealer(["secret"])):
         with pytest.raises(Rejected, match="ENCRYPTION_KEYS"):
             sealer.open("session:1", body)
 
 
 def test_open__of_a_signed_body_when_encryption_was_turned_on() -> None:
-    body = Sealer(["secret"]).seal("session:1", RECORD)
-    assert Sealer(["secret"], [KEY]).open("session:1", body) == RECORD
+    body = SessionSealer(["secret"]).seal("session:1", RECORD)
+    assert SessionSealer(["secret"], [KEY]).open("session:1", body) == RECORD
 
 
 def test_seal__encrypted_never_twice_the_same() -> None:
-    sealer = Sealer(["secret"], [KEY])
+    sealer = SessionSealer(["secret"], [KEY])
     assert sealer.seal("session:1", RECORD) != sealer.seal("session:1", RECORD)
 
 
@@ -118,9 +120,9 @@ def test_dump__shows_nothing_of_an_encrypted_body(configure: Configure, open_ses
     session.save()
     (body,) = dump(bystander).values()
     assert b"secret" not in body
-    assert Sealer(["only for the tests"], [KEY]).open(name_of(session), body).payload != b""
+    assert SessionSealer(["only for the tests"], [KEY]).open(name_of(session), body).payload != b""
     with pytest.raises(Rejected):
-        Sealer(["only for the tests"], [OTHER_KEY]).open(name_of(session), body)
+        SessionSealer(["only for the tests"], [OTHER_KEY]).open(name_of(session), body)
 
 
 def name_of(session: Any) -> str:

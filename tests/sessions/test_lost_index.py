@@ -228,7 +228,7 @@ def test_max_per_user__of_a_server_that_evicts_looks_for_others_at_a_first_login
 
 
 def test_owner__of_data_that_cannot_be_read_is_nobody() -> None:
-    from django_upstash.sessions.bodies import Record
+    from django_upstash.sessions.bodies import SessionRecord
 
-    assert searching.owner_of(Record(payload=b"\xff")) == ""
-    assert searching.owner_of(Record(payload=b"[]")) == ""
+    assert searching.owner_of(SessionRecord(payload=b"\xff")) == ""
+    assert searching.owner_of(SessionRecord(payload=b"[]")) == ""

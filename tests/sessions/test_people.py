@@ -23,7 +23,7 @@ from django_upstash.sessions import (
     log_out_everywhere,
     sessions_for,
 )
-from django_upstash.sessions.bodies import Record
+from django_upstash.sessions.bodies import SessionRecord
 from django_upstash.sessions.session_keys import keyspace, now
 from tests.sessions.conftest import Open
 
@@ -210,7 +210,7 @@ def stored_as_of(session: Any, bystander: Any, **changes: int) -> None:
     space = keyspace()
     name = space.name(session.session_key)
     values = {**vars(space.open(name, bystander.get(name))), **changes}
-    bystander.set(name, space.seal(name, Record(**values)))
+    bystander.set(name, space.seal(name, SessionRecord(**values)))
 
 
 def test_idle_timeout(configure: Configure, open_session: Open, session: Any, bystander: Any) -> None:

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from django_upstash.exceptions import ConnectionError, DataError
 from django_upstash.tasks.queues import WorkerDied, result_key
-from django_upstash.tasks.running import Runner
+from django_upstash.tasks.running import TaskRunner
 from tests.servers import Server
 from tests.tasks import jobs
 
@@ -224,7 +224,7 @@ def test_late_attempt__does_not_overwrite_a_result(
         jobs.meanwhile.append(run_elsewhere)
     else:
         run_elsewhere()
-    Runner(backend, "late").run(queue, job)
+    TaskRunner(backend, "late").run(queue, job)
     assert "took longer than its reservation" in caplog.text
     result.refresh()
     assert (result.status, result.return_value) == (TaskResultStatus.SUCCESSFUL, "done")

@@ -22,7 +22,7 @@ from django_upstash.connections import connections
 from django_upstash.exceptions import UpstashError
 from django_upstash.queues import Backoff
 from django_upstash.tasks import worker as workers
-from django_upstash.tasks.worker import Renewal, Running
+from django_upstash.tasks.worker import Running, VisibilityRenewal
 from tests.fault_proxy import FaultProxy
 from tests.servers import Server, start_valkey
 from tests.tasks import jobs
@@ -173,7 +173,7 @@ def test_renewal__extends_what_is_running(backend: Any, caplog: pytest.LogCaptur
     running.add(queue, first)
     running.add(queue, second)
     queue.acknowledge(second)
-    renewal = Renewal(running, 0.02)
+    renewal = VisibilityRenewal(running, 0.02)
     end = time.monotonic() + PATIENCE
     while first.deadline < deadlines[0] + 100:
         assert time.monotonic() < end

@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_upstash.admin.actions import Action, Plan, Preview
+from django_upstash.admin.actions import Action, ActionPlan, Preview
 from django_upstash.admin.formatting import duration
 from django_upstash.admin.pages import RedisPageAdmin
-from django_upstash.breaker.admin.rows import FORCED, STATES, Row, forced_words
+from django_upstash.breaker.admin.rows import FORCED, STATES, BreakerRow, forced_words
 from django_upstash.breaker.report import forcing, known_names, reading_of, releasing
 from django_upstash.breaker.settings import breaker_setting, checked
 from django_upstash.breaker.status import State
@@ -76,7 +76,7 @@ class BreakerAction(Action):
     ) -> Preview:
         found = connection.spending.run(reading_of(_breaker(form)))
         is_known = found.is_recorded or found.name in known_names(connection.alias)
-        rows = [Row(found, page.object_url(percent_encoded(found.name)))]
+        rows = [BreakerRow(found, page.object_url(percent_encoded(found.name)))]
         return Preview([] if is_known else [unknown(found.name)], rows)
 
 
@@ -86,10 +86,10 @@ class Force(BreakerAction):
     name = "force"
     form_class = ForceForm
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         state = State(form.cleaned_data["state"])
         words = {"breaker": escaped(_breaker(form)), "state": STATES[state], "time": _time_words(form)}
-        return Plan(
+        return ActionPlan(
             title=_("Force a breaker?"),
             sentences=[
                 _("The breaker “%(breaker)s” will be %(state)s, %(time)s.") % words,
@@ -118,9 +118,9 @@ class Release(BreakerAction):
 
     name = "release"
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         words = {"breaker": escaped(_breaker(form))}
-        return Plan(
+        return ActionPlan(
             title=_("Release a breaker?"),
             sentences=[
                 _("Nothing will be forced upon the breaker “%(breaker)s”: it is closed then, and counts from zero.")

@@ -18,7 +18,7 @@ from django_upstash.admin.formatting import number
 from django_upstash.admin.pages import ALIAS, LIVE, RedisPageAdmin
 from django_upstash.admin.query import Parameters, steps
 from django_upstash.breaker.admin.actions import ACTIONS, DURATIONS
-from django_upstash.breaker.admin.rows import FORCED, STATES, Row, sort
+from django_upstash.breaker.admin.rows import FORCED, STATES, BreakerRow, sort
 from django_upstash.breaker.report import BreakerStatus, known_names, reading, reading_of
 from django_upstash.breaker.settings import breaker_setting, checked
 from django_upstash.breaker.status import State
@@ -32,7 +32,7 @@ _FOLDER = "admin/django_upstash/circuitbreakerstate"
 _REFUSING = (State.OPEN, State.HALF_OPEN, State.FORCED_OPEN)
 
 
-class Wanted(Parameters):
+class WantedBreakers(Parameters):
     """What a request asks to see of the breakers."""
 
     def __init__(self, given: QueryDict) -> None:
@@ -79,14 +79,14 @@ class CircuitBreakerAdmin(RedisPageAdmin):
             status = connection.spending.run(reading_of(name))
             if not (status.is_recorded or name in known_names(connection.alias)):
                 raise Http404(_("No breaker of this name is known."))
-            row = Row(status)
+            row = BreakerRow(status)
             return {"row": row, **self._live(Parameters(request.GET), connection), **_choices()}
 
         context = {"title": escaped(name), "key": key}
         return self.page(request, (str(self.change_form_template), f"{_FOLDER}/live_detail.html"), look, context)
 
     def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
-        wanted = Wanted(request.GET)
+        wanted = WantedBreakers(request.GET)
         found = connection.spending.run(reading(connection.alias))
         fitting = sort([status for status in found if wanted.fits(status)])
         pages = max(1, -(-len(fitting) // PER_PAGE))
@@ -95,7 +95,7 @@ class CircuitBreakerAdmin(RedisPageAdmin):
         return {
             "wanted": wanted,
             "rows": [
-                Row(status, self.object_url(percent_encoded(status.name)) + query)
+                BreakerRow(status, self.object_url(percent_encoded(status.name)) + query)
                 for status in fitting[(page - 1) * PER_PAGE : page * PER_PAGE]
             ],
             "tiles": list(_tiles(found)),
@@ -126,7 +126,7 @@ def _tiles(found: Sequence[BreakerStatus]) -> Iterator[Tile]:
     yield Tile("forced", _("Forced"), number(forced), _("by an operator"), is_live=True)
 
 
-def _states(wanted: Wanted, found: Sequence[BreakerStatus]) -> Filter:
+def _states(wanted: WantedBreakers, found: Sequence[BreakerStatus]) -> Filter:
     counts = Tally(status.state for status in found)
     options = [
         Option(str(state), f"{label} ({number(counts[state])})", wanted.state == state)

@@ -45,7 +45,7 @@ _ORDER = {state: place for place, state in enumerate(STATES)}
 
 
 @dataclass(frozen=True)
-class Row:
+class BreakerRow:
     """One breaker as the table shows it."""
 
     status: BreakerStatus

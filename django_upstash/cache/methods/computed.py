@@ -9,7 +9,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from django_upstash.cache import stampede
 from django_upstash.cache.connected_cache import ConnectedCache
-from django_upstash.cache.protection import LEASE, Protection
+from django_upstash.cache.protection import LEASE, CacheProtection
 
 
 class ComputedMethods(ConnectedCache):
@@ -36,7 +36,7 @@ class ComputedMethods(ConnectedCache):
         computed again before it expires (1 is usual); ``grace`` for how many seconds after that the last one serves
         where ``default`` raises. ``tags`` are what ``invalidate_tags`` knows the value by.
         """
-        protection = Protection(early, grace, cross_process, lease, tags)
+        protection = CacheProtection(early, grace, cross_process, lease, tags)
         return stampede.get_or_set(self, key, default, timeout, version, protection)
 
     async def aget_or_set(
@@ -53,5 +53,5 @@ class ComputedMethods(ConnectedCache):
         tags: Iterable[str] = (),
     ) -> Any:
         """Like ``get_or_set``; what a callable ``default`` returns is awaited where it can be."""
-        protection = Protection(early, grace, cross_process, lease, tags)
+        protection = CacheProtection(early, grace, cross_process, lease, tags)
         return await stampede.aget_or_set(self, key, default, timeout, version, protection)

@@ -13,9 +13,9 @@ from django_upstash.diagnostics.sections.confirmation import add_confirmation, c
 from django_upstash.diagnostics.sections.section import (
     Looking,
     Options,
-    Outcome,
     Output,
     Section,
+    SectionOutcome,
     UsageError,
     add_output,
     looking_by,
@@ -44,7 +44,7 @@ class FlushSection(Section):
         add("--limit", type=int, default=100_000, metavar="N", help="count about so many; 100000")
         add_output(parser)
 
-    def run(self, options: Options, output: Output) -> Outcome:
+    def run(self, options: Options, output: Output) -> SectionOutcome:
         _check(options)
         found = _target(options)
         with looking_by(_settings(found, options), options, output) as looking:

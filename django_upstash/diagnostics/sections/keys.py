@@ -9,7 +9,7 @@ from typing import Any
 
 from django_upstash.diagnostics.formatting import counted, duration, escaped, shortened, size, table
 from django_upstash.diagnostics.key_groups import Families
-from django_upstash.diagnostics.keyspace import MOST_WEIGHED, TYPES, KeyGroup, Keyspace, Scan, survey
+from django_upstash.diagnostics.keyspace import MOST_WEIGHED, TYPES, KeyGroup, KeyspaceInfo, Scan, survey
 from django_upstash.diagnostics.sections.section import DatabaseSection, Looking, Options, UsageError
 from django_upstash.settings import conf
 from django_upstash.settings.key_prefix import environment
@@ -77,16 +77,16 @@ def _families() -> Families:
     return Families((str(entry.get("KEY_PREFIX", "")) for entry in conf.caches().values()), environment())
 
 
-def _how_far(keyspace: Keyspace) -> str:
+def _how_far(keyspace: KeyspaceInfo) -> str:
     return f"{keyspace.found:,} of {counted(keyspace.total, 'key')} …"
 
 
-def _selected(keyspace: Keyspace, options: Options) -> list[KeyGroup]:
+def _selected(keyspace: KeyspaceInfo, options: Options) -> list[KeyGroup]:
     lives = _LIFETIMES.get(options["ttl"], lambda group: True)
     return sorted(filter(lives, keyspace.groups.values()), key=_SORTS[options["sort"]])
 
 
-def _lines(looking: Looking, keyspace: Keyspace, groups: list[KeyGroup]) -> Iterator[str]:
+def _lines(looking: Looking, keyspace: KeyspaceInfo, groups: list[KeyGroup]) -> Iterator[str]:
     found = "Found" if keyspace.scan.is_filtered else "Scanned"
     yield f"{found} {keyspace.found:,} of {counted(keyspace.total, 'key')} ({looking.cost}; ~ marks estimates)"
     shown = groups[:MOST_ROWS]
@@ -101,7 +101,7 @@ def _lines(looking: Looking, keyspace: Keyspace, groups: list[KeyGroup]) -> Iter
         yield f"Continue with: python manage.py {_continuation(looking.alias, keyspace)}"
 
 
-def _row(group: KeyGroup, keyspace: Keyspace) -> tuple[str, ...]:
+def _row(group: KeyGroup, keyspace: KeyspaceInfo) -> tuple[str, ...]:
     keys = group.keys * keyspace.scale
     return (
         escaped(group.prefix),
@@ -113,7 +113,7 @@ def _row(group: KeyGroup, keyspace: Keyspace) -> tuple[str, ...]:
     )
 
 
-def _bytes(group: KeyGroup, keyspace: Keyspace) -> str:
+def _bytes(group: KeyGroup, keyspace: KeyspaceInfo) -> str:
     """Return what the keys of a prefix take, between two bounds where not all of them were sized."""
     if group.bytes_range is None:
         return _UNKNOWN
@@ -122,7 +122,7 @@ def _bytes(group: KeyGroup, keyspace: Keyspace) -> str:
     return _approximately(least if least == most else f"{least} to {most}", is_estimate)
 
 
-def _largest_lines(keyspace: Keyspace) -> Iterator[str]:
+def _largest_lines(keyspace: KeyspaceInfo) -> Iterator[str]:
     """Yield the largest keys that were seen, and whether a larger one may be among the others."""
     largest, rest = keyspace.largest, keyspace.found - keyspace.sized
     if not largest:
@@ -143,7 +143,7 @@ def _name(name: bytes) -> str:
     return shortened(escaped(name.decode("utf-8", "backslashreplace")), _LONGEST_NAME)
 
 
-def _estimate(text: str, group: KeyGroup, keyspace: Keyspace) -> str:
+def _estimate(text: str, group: KeyGroup, keyspace: KeyspaceInfo) -> str:
     return _approximately(text, keyspace.scale > 1 or not group.is_measured_whole)
 
 
@@ -151,7 +151,7 @@ def _approximately(text: str, is_estimate: bool) -> str:
     return f"~{text}" if is_estimate else text
 
 
-def _continuation(alias: str, keyspace: Keyspace) -> str:
+def _continuation(alias: str, keyspace: KeyspaceInfo) -> str:
     """Return the arguments that look at the next part in the same way."""
     scan, standard = keyspace.scan, Scan()
     words = ["redis_health", KeysSection.name, alias]
@@ -163,7 +163,7 @@ def _continuation(alias: str, keyspace: Keyspace) -> str:
     return shlex.join([*words, "--cursor", keyspace.cursor])
 
 
-def _document(keyspace: Keyspace, groups: list[KeyGroup]) -> dict[str, Any]:
+def _document(keyspace: KeyspaceInfo, groups: list[KeyGroup]) -> dict[str, Any]:
     return {
         "keys": keyspace.total,
         "scanned": keyspace.found,
@@ -176,7 +176,7 @@ def _document(keyspace: Keyspace, groups: list[KeyGroup]) -> dict[str, Any]:
     }
 
 
-def _group_document(group: KeyGroup, keyspace: Keyspace) -> dict[str, Any]:
+def _group_document(group: KeyGroup, keyspace: KeyspaceInfo) -> dict[str, Any]:
     """Return a group's counts; ``estimate`` is what they let expect of the whole database."""
     keys = round(group.keys * keyspace.scale)
     least, most = group.bytes_range or (None, None)

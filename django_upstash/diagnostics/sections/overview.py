@@ -10,16 +10,16 @@ from django_upstash.diagnostics.arguments import is_time
 from django_upstash.diagnostics.failure import HIDDEN
 from django_upstash.diagnostics.formatting import counted, escaped, milliseconds
 from django_upstash.diagnostics.health_check import Examination
-from django_upstash.diagnostics.probe import Plan
+from django_upstash.diagnostics.probe import HealthPlan
 from django_upstash.diagnostics.report import CheckResult, ConnectionReport, HealthReport, Status
 from django_upstash.diagnostics.sections.section import (
     HEALTHY,
     UNHEALTHY,
     UNUSABLE,
     Options,
-    Outcome,
     Output,
     Section,
+    SectionOutcome,
     UsageError,
     check_aliases,
 )
@@ -43,16 +43,18 @@ class Overview(Section):
         parser.add_argument("--ping", action="store_true", help="send one command and no more, for probes")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument(
-            "--timeout", type=float, default=Plan.timeout, metavar="SECONDS", help="of each connection; 2"
+            "--timeout", type=float, default=HealthPlan.timeout, metavar="SECONDS", help="of each connection; 2"
         )
-        parser.add_argument("--pings", type=int, default=Plan.pings, metavar="N", help="round trips to measure; 5")
+        parser.add_argument(
+            "--pings", type=int, default=HealthPlan.pings, metavar="N", help="round trips to measure; 5"
+        )
         parser.add_argument("--read-only", action="store_true", help="write nothing")
         parser.add_argument(
             "--fail-level", choices=list(FAIL_LEVELS), default="ERROR", help="what makes the exit code 1; ERROR"
         )
         parser.add_argument("--watch", type=float, metavar="SECONDS", help="repeat until Ctrl-C, with this pause")
 
-    def run(self, options: Options, output: Output) -> Outcome:
+    def run(self, options: Options, output: Output) -> SectionOutcome:
         pause = _pause(options["watch"])
         examination = Examination(check_aliases(options["aliases"]), _plan(options), is_deployed=self._is_deployed)
         outcome = None
@@ -72,9 +74,9 @@ class Overview(Section):
             examination.close()
 
 
-def _plan(options: Options) -> Plan:
+def _plan(options: Options) -> HealthPlan:
     try:
-        return Plan(
+        return HealthPlan(
             timeout=options["timeout"],
             pings=options["pings"],
             read_only=options["read_only"],
@@ -90,14 +92,14 @@ def _pause(seconds: float | None) -> float | None:
     return seconds
 
 
-def _outcome(report: HealthReport, fail_level: Status) -> Outcome:
+def _outcome(report: HealthReport, fail_level: Status) -> SectionOutcome:
     bad = [one for one in report.connections if one.status.severity >= fail_level.severity]
     if not bad and not report.is_misconfigured:
-        return Outcome(HEALTHY)
+        return SectionOutcome(HEALTHY)
     names = ", ".join(one.alias for one in report.connections if one in bad or one.is_misconfigured)
     if report.is_misconfigured:
-        return Outcome(UNUSABLE, f"Misconfigured or unhealthy: {names}.")
-    return Outcome(UNHEALTHY, f"Unhealthy: {names}.")
+        return SectionOutcome(UNUSABLE, f"Misconfigured or unhealthy: {names}.")
+    return SectionOutcome(UNHEALTHY, f"Unhealthy: {names}.")
 
 
 def _show(report: HealthReport, options: Options, output: Output) -> None:

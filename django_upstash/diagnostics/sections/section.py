@@ -15,7 +15,7 @@ from django_upstash.diagnostics.diagnosis import diagnose
 from django_upstash.diagnostics.eviction import warning
 from django_upstash.diagnostics.formatting import counted
 from django_upstash.diagnostics.health_check import limited
-from django_upstash.diagnostics.probe import Plan
+from django_upstash.diagnostics.probe import HealthPlan
 from django_upstash.diagnostics.report import SCHEMA, Status
 from django_upstash.diagnostics.survey import Extent
 from django_upstash.exceptions import UpstashError
@@ -37,7 +37,7 @@ class UsageError(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SectionOutcome:
     """How a section ended: the exit code, and a sentence where it is not 0."""
 
     returncode: int = HEALTHY
@@ -55,7 +55,7 @@ class Section(ABC):
         """Declare the arguments."""
 
     @abstractmethod
-    def run(self, options: Options, output: Output) -> Outcome:
+    def run(self, options: Options, output: Output) -> SectionOutcome:
         """Do what the arguments ask for; raise ``UsageError`` for what makes no sense."""
 
 
@@ -132,7 +132,7 @@ class Looking:
         self._output = output
         self._as_json = as_json
         self._opened: list[Connection] = []
-        self.outcome = Outcome()
+        self.outcome = SectionOutcome()
         self.connection = self.open(settings)
 
     def open(self, settings: ConnectionSettings) -> Connection:
@@ -194,7 +194,7 @@ class Looking:
 
     def fail(self, cause: str, next_step: str = "") -> None:
         """Let the section end as unhealthy; where it speaks JSON, say so there too."""
-        self.outcome = Outcome(UNHEALTHY, f"{cause} {next_step}".rstrip())
+        self.outcome = SectionOutcome(UNHEALTHY, f"{cause} {next_step}".rstrip())
         if self._as_json:
             self._output.json(self._frame(Status.FAIL) | {"message": cause, "next_step": next_step})
 
@@ -275,7 +275,7 @@ class DatabaseSection(Section):
     def look(self, looking: Looking, options: Options) -> None:
         """Ask the server, and show what was found."""
 
-    def run(self, options: Options, output: Output) -> Outcome:
+    def run(self, options: Options, output: Output) -> SectionOutcome:
         self.check(options)
         with looking_at(one_alias(options["alias"] or self.alias()), options, output) as looking:
             self.look(looking, options)
@@ -284,6 +284,6 @@ class DatabaseSection(Section):
 
 def _timeout(options: Options) -> float:
     try:
-        return Plan(timeout=options["timeout"]).timeout
+        return HealthPlan(timeout=options["timeout"]).timeout
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -15,7 +15,7 @@ from django_upstash.diagnostics.sections.flush import FlushSection
 from django_upstash.diagnostics.sections.key import KeySection
 from django_upstash.diagnostics.sections.keys import KeysSection
 from django_upstash.diagnostics.sections.overview import Overview
-from django_upstash.diagnostics.sections.section import HEALTHY, UNUSABLE, Outcome, Output, Section, UsageError
+from django_upstash.diagnostics.sections.section import HEALTHY, UNUSABLE, Output, Section, SectionOutcome, UsageError
 from django_upstash.features import features
 from django_upstash.settings import conf
 
@@ -81,7 +81,7 @@ class Command(BaseCommand):
         if outcome.returncode != HEALTHY:
             raise CommandError(outcome.message, returncode=outcome.returncode)
 
-    def _run(self, options: dict[str, Any]) -> Outcome:
+    def _run(self, options: dict[str, Any]) -> SectionOutcome:
         self._refuse_foreign(options)
         try:
             return sections()[options["section"]].run(options, self._output())

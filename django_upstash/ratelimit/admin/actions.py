@@ -13,7 +13,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_upstash.admin.actions import Action, Plan, Preview, Unfinished
+from django_upstash.admin.actions import Action, ActionPlan, Preview, Unfinished
 from django_upstash.admin.formatting import duration
 from django_upstash.admin.pages import RedisPageAdmin
 from django_upstash.diagnostics.admin_connection import AdminConnection
@@ -62,9 +62,9 @@ class Reset(SelectionAction):
     flag = DELETION
     form_class = SelectionForm
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         selected: list[StoredLimit] = form.cleaned_data["selected"]
-        return Plan(
+        return ActionPlan(
             title=_("Reset counters?"),
             sentences=[
                 ngettext(
@@ -95,7 +95,7 @@ class ResetScope(Action):
     flag = DELETION
     form_class = ScopeForm
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         tenant, scope = form.cleaned_data["tenant"], form.cleaned_data["scope"]
         sentences = [
             _("Every counter of the scope “%(scope)s” of the tenant “%(tenant)s” will be removed.")
@@ -104,7 +104,7 @@ class ResetScope(Action):
             % {"pages": admin_settings().scan_pages},
             followed(),
         ]
-        return Plan(
+        return ActionPlan(
             title=_("Reset a whole scope?"),
             sentences=sentences,
             button=_("Yes, reset the scope"),
@@ -172,11 +172,11 @@ class Block(SelectionAction):
         found = connection.spending.run(read(memory_for(connection.alias), names)).counters if names else []
         return Preview([*sentences, *([] if found else [uncounted_words()])], rows(page, request, found, ""))
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         form = cast(BlockForm, form)
         time = _time_words(form.cleaned_data["seconds"])
         label = next(iter(form.labels().values()), "")
-        return Plan(
+        return ActionPlan(
             title=_("Block clients?"),
             sentences=[
                 _("Refused in every scope of their tenant, whatever their limits: %(clients)s.")
@@ -207,10 +207,10 @@ class Unblock(SelectionAction):
     name = "unblock"
     form_class = ClientsForm
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         form = cast(ClientsForm, form)
         label = next(iter(form.labels().values()), "")
-        return Plan(
+        return ActionPlan(
             title=_("Unblock clients?"),
             sentences=[_("Only their limits will hold for them: %(clients)s.") % {"clients": form.words()}, followed()],
             button=_("Yes, unblock"),
@@ -232,11 +232,11 @@ class ChangeLimit(Action):
     name = "limit"
     form_class = LimitForm
 
-    def plan(self, form: forms.Form) -> Plan:
+    def plan(self, form: forms.Form) -> ActionPlan:
         tenant, scope, stored, limit = self._asked(form)
         whom = _("%(client)s in the scope “%(scope)s”") if stored else _("every client in the scope “%(scope)s”")
         words = {"whom": whom % {"client": stored, "scope": scope}, "policy": self._policy_words(tenant, scope, limit)}
-        return Plan(
+        return ActionPlan(
             title=_("Change a limit?"),
             sentences=[_("From now on, %(whom)s may have: %(policy)s.") % words, followed()],
             button=_("Yes, change the limit"),

@@ -34,7 +34,7 @@ _MOST_DENIALS = 12
 
 
 @dataclass(frozen=True)
-class Denials:
+class ScopeDenials:
     """How often the client was denied in the stretch of time that begins at ``start``."""
 
     start: datetime
@@ -120,9 +120,9 @@ def _is_blocked(rules: Rules | None, stored: StoredLimit, now: int) -> bool:
     return rules is not None and rules.blocked.ends(stored.identity, now) is not None
 
 
-def _denials(counted: Narrowed, stored: StoredLimit) -> Iterator[Denials]:
+def _denials(counted: Narrowed, stored: StoredLimit) -> Iterator[ScopeDenials]:
     """Yield when the client was denied, the latest first."""
     for one in reversed(counted.scopes):
         count = one.top_denied.get(stored.identity, 0)
         if count:
-            yield Denials(timezone.localtime(datetime.fromtimestamp(one.start, UTC)), count)
+            yield ScopeDenials(timezone.localtime(datetime.fromtimestamp(one.start, UTC)), count)

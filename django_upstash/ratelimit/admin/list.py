@@ -15,22 +15,22 @@ from django_upstash.admin.query import steps
 from django_upstash.diagnostics.formatting import escaped
 from django_upstash.ratelimit.admin.rows import PER_PAGE
 from django_upstash.ratelimit.admin.statistics import Narrowed, denied_tile, narrowed
-from django_upstash.ratelimit.admin.wanted import PERIODS, Wanted
+from django_upstash.ratelimit.admin.wanted import PERIODS, WantedCounters
 from django_upstash.ratelimit.admin.words import ALGORITHMS, STANDINGS
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.ratelimit.policy_registry import catalogue
-from django_upstash.ratelimit.report.counters import Counter, Found, Reading, Search, Standing
+from django_upstash.ratelimit.report.counters import Counter, CounterStanding, FoundCounters, Reading, Search
 
 _MOST_CHOICES = 40
 
 
 @dataclass
-class Listing:
+class CounterListing:
     """What was found and read for one page of the list."""
 
-    wanted: Wanted
+    wanted: WantedCounters
     search: Search
-    found: Found
+    found: FoundCounters
     reading: Reading
     shown: list[Counter]
     fitting: list[Counter]
@@ -62,10 +62,10 @@ class Listing:
 
 
 def at_limit(counters: Iterable[Counter]) -> int:
-    return sum(counter.standing is Standing.AT_LIMIT for counter in counters)
+    return sum(counter.standing is CounterStanding.AT_LIMIT for counter in counters)
 
 
-def tiles_of(listing: Listing) -> Iterator[Tile]:
+def tiles_of(listing: CounterListing) -> Iterator[Tile]:
     found, reading = listing.found, listing.reading
     count = len(reading.counters)
     tracked = _("Found") if listing.wanted.is_narrowed else _("Tracked")
@@ -78,7 +78,7 @@ def tiles_of(listing: Listing) -> Iterator[Tile]:
     yield _scan_tile(listing, found)
 
 
-def _scan_tile(listing: Listing, found: Found) -> Tile:
+def _scan_tile(listing: CounterListing, found: FoundCounters) -> Tile:
     label = _("Scan")
     if listing.search.is_exact:
         return Tile("scan", label, _("Not needed"), _("looked up by name"))
@@ -87,7 +87,7 @@ def _scan_tile(listing: Listing, found: Found) -> Tile:
     return Tile("scan", label, _("Complete") if found.cursor == "0" else _("Paused"), note)
 
 
-def columns_of(wanted: Wanted) -> Iterator[Column]:
+def columns_of(wanted: WantedCounters) -> Iterator[Column]:
     labels = {
         "scope": _("Scope"),
         "who": _("Who"),
@@ -107,7 +107,7 @@ def columns_of(wanted: Wanted) -> Iterator[Column]:
     yield Column("state", _("State"))
 
 
-def filters_of(listing: Listing) -> Iterator[Filter]:
+def filters_of(listing: CounterListing) -> Iterator[Filter]:
     """Yield the questions by which the counters can be narrowed down."""
     wanted, stored = listing.wanted, listing.found.stored
     known = catalogue.scopes()
@@ -129,21 +129,21 @@ def _filter(name: str, title: str, chosen: str | None, values: list[tuple[str, A
     return Filter(name, title, [Option("", _("All"), chosen is None), *options])
 
 
-def pager_of(listing: Listing) -> Iterator[Choice]:
+def pager_of(listing: CounterListing) -> Iterator[Choice]:
     return steps(listing.page, listing.pages, lambda page: listing.wanted.url(p=str(page)))
 
 
-def continue_url(listing: Listing) -> str:
+def continue_url(listing: CounterListing) -> str:
     return "" if listing.found.cursor == "0" else listing.wanted.url(cursor=listing.found.cursor, p=None)
 
 
-def periods(wanted: Wanted) -> list[Choice]:
+def periods(wanted: WantedCounters) -> list[Choice]:
     return [
         Choice(duration(seconds), wanted.url(period=str(seconds)), seconds == wanted.seconds) for seconds in PERIODS
     ]
 
 
-def navigation(wanted: Wanted, listing: Listing) -> dict[str, Any]:
+def navigation(wanted: WantedCounters, listing: CounterListing) -> dict[str, Any]:
     """Return what leads from this page of the list to others."""
     is_exact = listing.search.is_exact
     return {

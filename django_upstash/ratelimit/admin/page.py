@@ -18,13 +18,13 @@ from django_upstash.ratelimit.admin import detail
 from django_upstash.ratelimit.admin.actions import ACTIONS
 from django_upstash.ratelimit.admin.facts import rulings_of
 from django_upstash.ratelimit.admin.forms import DURATIONS, USUAL
-from django_upstash.ratelimit.admin.list import Listing, at_limit, navigation, tiles_of
-from django_upstash.ratelimit.admin.rows import PER_PAGE, Page, packed, rows, sort, unpacked
+from django_upstash.ratelimit.admin.list import CounterListing, at_limit, navigation, tiles_of
+from django_upstash.ratelimit.admin.rows import PER_PAGE, CounterPage, packed, rows, sort, unpacked
 from django_upstash.ratelimit.admin.statistics import counts_statistics, statistics_context
-from django_upstash.ratelimit.admin.wanted import ROWS, Wanted
+from django_upstash.ratelimit.admin.wanted import ROWS, WantedCounters
 from django_upstash.ratelimit.limiter_base import DEFAULT_TENANT
 from django_upstash.ratelimit.report import limiters
-from django_upstash.ratelimit.report.counters import MOST_TENANTS, Found, Reading, find, lifetimes, named, read
+from django_upstash.ratelimit.report.counters import MOST_TENANTS, FoundCounters, Reading, find, lifetimes, named, read
 from django_upstash.ratelimit.server import memory_for
 from django_upstash.settings.admin import admin_settings
 
@@ -53,7 +53,7 @@ class RateLimitCounterAdmin(RedisPageAdmin):
         return detail.show(self, request, unquote(object_id))
 
     def look(self, request: HttpRequest, connection: AdminConnection) -> dict[str, Any]:
-        wanted = Wanted(request.GET)
+        wanted = WantedCounters(request.GET)
         is_again = ROWS in request.GET
         listing = self._shown_again(connection, wanted) if is_again else self._listing(connection, wanted)
         return {
@@ -73,7 +73,7 @@ class RateLimitCounterAdmin(RedisPageAdmin):
             **self._live(request, connection, listing),
         }
 
-    def _listing(self, connection: AdminConnection, wanted: Wanted) -> Listing:
+    def _listing(self, connection: AdminConnection, wanted: WantedCounters) -> CounterListing:
         settings, search = admin_settings(), wanted.search
         found = find(connection.spending, memory_for(connection.alias), search, settings.scan_pages, settings.timeout)
         reading = self._read(connection, wanted, found)
@@ -81,31 +81,31 @@ class RateLimitCounterAdmin(RedisPageAdmin):
         page = max(1, min(wanted.page, -(-len(fitting) // PER_PAGE)))
         shown = connection.spending.run(lifetimes(fitting[(page - 1) * PER_PAGE : page * PER_PAGE]))
         others = at_limit(reading.counters) - at_limit(shown)
-        return Listing(wanted, search, found, reading, shown, fitting, len(reading.counters), others, page)
+        return CounterListing(wanted, search, found, reading, shown, fitting, len(reading.counters), others, page)
 
-    def _shown_again(self, connection: AdminConnection, wanted: Wanted) -> Listing:
+    def _shown_again(self, connection: AdminConnection, wanted: WantedCounters) -> CounterListing:
         """Look again at the counters of a page that is shown already."""
         page = unpacked(wanted.given.get(ROWS, ""))
-        found = Found(page.stored)
+        found = FoundCounters(page.stored)
         reading = self._read(connection, wanted, found)
         shown = connection.spending.run(lifetimes(reading.counters))
         looked_at, others = page.looked_at, page.others_at_limit
-        return Listing(wanted, wanted.search, found, reading, shown, shown, looked_at, others, is_again=True)
+        return CounterListing(wanted, wanted.search, found, reading, shown, shown, looked_at, others, is_again=True)
 
-    def _read(self, connection: AdminConnection, wanted: Wanted, found: Found) -> Reading:
+    def _read(self, connection: AdminConnection, wanted: WantedCounters, found: FoundCounters) -> Reading:
         seconds = wanted.seconds if counts_statistics() else 0
         return connection.spending.run(
             read(memory_for(connection.alias), found.stored, [wanted.tenant or DEFAULT_TENANT], seconds)
         )
 
-    def _live(self, request: HttpRequest, connection: AdminConnection, listing: Listing) -> dict[str, Any]:
+    def _live(self, request: HttpRequest, connection: AdminConnection, listing: CounterListing) -> dict[str, Any]:
         """Look again in full where that is cheap, and else at the counters on the page alone."""
         is_cheap = listing.found.pages <= _CHEAP_PAGES and len(listing.found.stored) <= _CHEAP_COUNTERS
         if is_cheap and ROWS not in request.GET:
             url = listing.wanted.url(**{LIVE: "1"})
             return self.live_context(url, connection.spending.requests, connection.spending.commands)
         keys = [counter.stored.key for counter in listing.shown]
-        again = packed(Page(keys, listing.looked_at, listing.others_at_limit))
+        again = packed(CounterPage(keys, listing.looked_at, listing.others_at_limit))
         tenants = {counter.stored.tenant for counter in listing.shown} | {listing.wanted.tenant or DEFAULT_TENANT}
         unknown = sum(counter.policy is None for counter in listing.shown)
         per_tenant = 2 if counts_statistics() else 1

@@ -16,10 +16,10 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
-from django_upstash.admin.components import Meter, Text
+from django_upstash.admin.components import MeterBar, Text
 from django_upstash.admin.formatting import duration, number
 from django_upstash.ratelimit.admin.words import ALGORITHMS, STANDINGS, policy_words
-from django_upstash.ratelimit.report.counters import Counter, Standing, named
+from django_upstash.ratelimit.report.counters import Counter, CounterStanding, named
 from django_upstash.ratelimit.stored import StoredLimit
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PER_PAGE = 50
 _LONGEST_LIST = 100_000
-_ORDER = {standing: place for place, standing in enumerate(Standing)}
+_ORDER = {standing: place for place, standing in enumerate(CounterStanding)}
 _LAST = float("inf")
 
 
@@ -40,7 +40,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Row:
+class CounterRow:
     """One counter as the table shows it."""
 
     counter: Counter
@@ -72,13 +72,13 @@ class Row:
         return self.counter.standing.value.replace(" ", "-")
 
     @property
-    def meter(self) -> Meter | None:
+    def meter(self) -> MeterBar | None:
         counter = self.counter
         if counter.limit is None or counter.used is None:
             return None
-        tones = {Standing.AT_LIMIT: "full", Standing.BLOCKED: "full", Standing.NEAR: "near"}
+        tones = {CounterStanding.AT_LIMIT: "full", CounterStanding.BLOCKED: "full", CounterStanding.NEAR: "near"}
         label = _("%(used)s of %(limit)s used") % {"used": number(counter.used), "limit": number(counter.limit)}
-        return Meter(counter.used, counter.limit, tones.get(counter.standing, ""), label)
+        return MeterBar(counter.used, counter.limit, tones.get(counter.standing, ""), label)
 
     @property
     def resets_in(self) -> str:
@@ -88,7 +88,7 @@ class Row:
     @property
     def listed(self) -> str:
         """How long a block or an exemption lasts, in words."""
-        if self.counter.standing not in (Standing.BLOCKED, Standing.EXEMPT):
+        if self.counter.standing not in (CounterStanding.BLOCKED, CounterStanding.EXEMPT):
             return ""
         seconds = self.counter.listed_for
         return _("without end") if seconds is None else _("for %(time)s") % {"time": duration(seconds)}
@@ -102,11 +102,11 @@ class Row:
         return ALGORITHMS.get(self.counter.algorithm or "", _("unreadable"))
 
 
-def rows(page: RedisPageAdmin, request: HttpRequest, counters: Sequence[Counter], query: str) -> list[Row]:
+def rows(page: RedisPageAdmin, request: HttpRequest, counters: Sequence[Counter], query: str) -> list[CounterRow]:
     """Return the rows of counters, in one query to the database where users are among them."""
     people = _people(page, request, {counter.stored.identity for counter in counters})
     return [
-        Row(counter, page.object_url(counter.stored.key) + query, people.get(counter.stored.identity))
+        CounterRow(counter, page.object_url(counter.stored.key) + query, people.get(counter.stored.identity))
         for counter in counters
     ]
 
@@ -158,7 +158,7 @@ def sort(counters: Sequence[Counter], by: str) -> list[Counter]:
     return sorted(counters, key=SORTS[by.lstrip("-")], reverse=by.startswith("-"))
 
 
-class Page(NamedTuple):
+class CounterPage(NamedTuple):
     """What refreshing a page needs to know of it."""
 
     keys: Sequence[str]
@@ -170,17 +170,17 @@ class Page(NamedTuple):
         return [stored for key in self.keys if (stored := named(key)) is not None]
 
 
-def packed(page: Page) -> str:
+def packed(page: CounterPage) -> str:
     """Return a page as text that fits into an address."""
     body = json.dumps([page.looked_at, page.others_at_limit, *page.keys]).encode()
     return base64.urlsafe_b64encode(zlib.compress(body, 9)).decode().rstrip("=")
 
 
-def unpacked(text: str) -> Page:
+def unpacked(text: str) -> CounterPage:
     """Return the page that was packed; an empty one where this module has not packed the text, whoever sent it."""
     try:
         packed_bytes = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         looked_at, others, *keys = json.loads(zlib.decompressobj().decompress(packed_bytes, _LONGEST_LIST))
-        return Page(keys[:PER_PAGE], int(looked_at), int(others))
+        return CounterPage(keys[:PER_PAGE], int(looked_at), int(others))
     except (ValueError, TypeError, OverflowError, zlib.error, RecursionError):
-        return Page([], 0, 0)
+        return CounterPage([], 0, 0)

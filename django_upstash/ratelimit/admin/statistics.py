@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django_upstash.admin.components import Tile
 from django_upstash.admin.formatting import duration, number
 from django_upstash.ratelimit.admin.charts import chart
-from django_upstash.ratelimit.admin.wanted import Wanted
+from django_upstash.ratelimit.admin.wanted import WantedCounters
 from django_upstash.ratelimit.policies import MICROSECONDS
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.report.counters import Counter as FoundCounter
@@ -49,7 +49,7 @@ def of_scope(reading: Reading, tenant: str, scope: str) -> Narrowed:
     return Narrowed(list(_stretches(scopes)), scopes)
 
 
-def narrowed(reading: Reading, wanted: Wanted, fitting: Collection[FoundCounter]) -> Narrowed:
+def narrowed(reading: Reading, wanted: WantedCounters, fitting: Collection[FoundCounter]) -> Narrowed:
     """Return the statistics of the counters that a list asks for; ``fitting`` are those counters."""
     scopes = [one for one in reading.statistics if _fits(one, wanted)]
     if wanted.identity:
@@ -96,7 +96,7 @@ def denied_tile(found: Narrowed, now: int, *, is_live: bool) -> Tile:
     )
 
 
-def _fits(one: ScopeStatistics, wanted: Wanted) -> bool:
+def _fits(one: ScopeStatistics, wanted: WantedCounters) -> bool:
     if wanted.tenant not in (None, one.tenant) or wanted.scope not in (None, one.scope):
         return False
     policy = catalogue.policy(one.tenant, one.scope) if wanted.algorithm else None

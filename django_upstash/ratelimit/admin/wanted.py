@@ -8,13 +8,13 @@ from django_upstash.admin.pages import ALIAS, LIVE
 from django_upstash.admin.query import Parameters
 from django_upstash.ratelimit.admin.rows import SORTS
 from django_upstash.ratelimit.admin.words import ALGORITHMS
-from django_upstash.ratelimit.report.counters import Counter, Search, Standing
+from django_upstash.ratelimit.report.counters import Counter, CounterStanding, Search
 
 ROWS = "rows"
 PERIODS = HOUR, DAY = 3600, 86_400  # of the chart, in seconds
 
 
-class Wanted(Parameters):
+class WantedCounters(Parameters):
     """What a request asks to see."""
 
     passing = (LIVE, ROWS)
@@ -26,7 +26,7 @@ class Wanted(Parameters):
         self.scope = given.get("scope") or None
         self.identity = given.get("q", "").strip()
         self.algorithm = self.one_of("kind", ALGORITHMS)
-        self.standing = self.one_of("state", list(map(str, Standing)))
+        self.standing = self.one_of("state", list(map(str, CounterStanding)))
         self.order = self.one_of("o", [sign + name for name in SORTS for sign in ("", "-")]) or "used"
         self.cursor = str(self.number("cursor", 0))
         self.seconds = DAY if given.get("period") == str(DAY) else HOUR

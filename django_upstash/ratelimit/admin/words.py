@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_upstash.admin.formatting import duration, number
 from django_upstash.ratelimit.policies import Policy
-from django_upstash.ratelimit.report.counters import Standing
+from django_upstash.ratelimit.report.counters import CounterStanding
 
 ALGORITHMS = {
     "window": gettext_lazy("fixed window"),
@@ -16,12 +16,12 @@ ALGORITHMS = {
     "leases": gettext_lazy("at the same time"),
 }
 STANDINGS = {
-    Standing.BLOCKED: gettext_lazy("Blocked"),
-    Standing.AT_LIMIT: gettext_lazy("At limit"),
-    Standing.NEAR: gettext_lazy("Near limit"),
-    Standing.BELOW: gettext_lazy("Below limit"),
-    Standing.UNKNOWN: gettext_lazy("Limit unknown"),
-    Standing.EXEMPT: gettext_lazy("Let pass"),
+    CounterStanding.BLOCKED: gettext_lazy("Blocked"),
+    CounterStanding.AT_LIMIT: gettext_lazy("At limit"),
+    CounterStanding.NEAR: gettext_lazy("Near limit"),
+    CounterStanding.BELOW: gettext_lazy("Below limit"),
+    CounterStanding.UNKNOWN: gettext_lazy("Limit unknown"),
+    CounterStanding.EXEMPT: gettext_lazy("Let pass"),
 }
 
 

@@ -15,7 +15,7 @@ from django_upstash.ratelimit.operations import forget
 from django_upstash.ratelimit.policy_registry import catalogue
 from django_upstash.ratelimit.process_state import Memory
 from django_upstash.ratelimit.rates import check_limit, shown
-from django_upstash.ratelimit.report.counters import Found, Search, find
+from django_upstash.ratelimit.report.counters import FoundCounters, Search, find
 from django_upstash.ratelimit.rules import BLOCK, NOTE, stored_limit_field, stored_listing_field
 
 _AT_A_TIME = 100
@@ -32,7 +32,9 @@ def reset(memory: Memory, keys: Sequence[str]) -> Operation[int]:
     return then(forget(keys), follow)
 
 
-def reset_found(spending: Spending, memory: Memory, search: Search, pages: int, seconds: float) -> tuple[int, Found]:
+def reset_found(
+    spending: Spending, memory: Memory, search: Search, pages: int, seconds: float
+) -> tuple[int, FoundCounters]:
     """Remove the counters that a bounded scan finds; return how many there were, and where to go on."""
     found = find(spending, memory, search, pages, seconds)
     keys = [one.key for one in found.stored]

@@ -36,7 +36,7 @@ _CURSOR = re.compile(r"\d{1,20}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
-class Standing(StrEnum):
+class CounterStanding(StrEnum):
     """How a client stands under one limit, the worst first."""
 
     BLOCKED = "blocked"
@@ -57,7 +57,7 @@ class Counter:
     """
 
     stored: StoredLimit
-    standing: Standing
+    standing: CounterStanding
     algorithm: str | None
     used: int | None
     policy: Policy | None = None
@@ -136,7 +136,7 @@ class Search:
 
 
 @dataclass
-class Found:
+class FoundCounters:
     """What was found by name. ``cursor`` is where to go on, "0" when all keys have been looked at."""
 
     stored: list[StoredLimit] = field(default_factory=list)
@@ -165,11 +165,11 @@ def named(key: object) -> StoredLimit | None:
     return found if key_prefix(found.tenant, found.scope) + found.identity == key else None
 
 
-def find(spending: Spending, memory: Memory, search: Search, pages: int, seconds: float) -> Found:
+def find(spending: Spending, memory: Memory, search: Search, pages: int, seconds: float) -> FoundCounters:
     """Return the names of counters: those asked for exactly, or those of at most so many pages of SCAN."""
     if search.is_exact:
-        return Found(search.names)
-    found, seen, cursor = Found(cursor=search.cursor), dict[str, StoredLimit](), search.cursor
+        return FoundCounters(search.names)
+    found, seen, cursor = FoundCounters(cursor=search.cursor), dict[str, StoredLimit](), search.cursor
     deadline = monotonic() + seconds
     while found.pages < pages and len(seen) < ENOUGH and monotonic() < deadline:
         keys, following = spending.run(_page(memory, cursor, search.pattern))
@@ -246,7 +246,7 @@ def judge(stored: StoredLimit, state: str, rules: Rules | None, now: int) -> Cou
     """Return what is known of a counter whose state has been read at a time in microseconds."""
     policy = catalogue.policy(stored.tenant, stored.scope)
     algorithm, used = measured(state) or (None, None)
-    counter = Counter(stored, Standing.UNKNOWN, algorithm, used)
+    counter = Counter(stored, CounterStanding.UNKNOWN, algorithm, used)
     # Somebody else may count in the same scope by another algorithm.
     if policy is not None and policy.algorithm == algorithm:
         counter = _decided(counter, rules.limit(policy, stored.identity) if rules else policy, state, now)
@@ -257,10 +257,10 @@ def _decided(counter: Counter, policy: Policy, state: str, now: int) -> Counter:
     terms = policy.terms(now)
     left, wanted = decide(state, 0, now, terms), decide(state, 1, now, terms)
     used = policy.limit - left.remaining
-    standing = Standing.NEAR if used >= NEAR * policy.limit else Standing.BELOW
+    standing = CounterStanding.NEAR if used >= NEAR * policy.limit else CounterStanding.BELOW
     return replace(
         counter,
-        standing=standing if wanted.granted else Standing.AT_LIMIT,
+        standing=standing if wanted.granted else CounterStanding.AT_LIMIT,
         policy=policy,
         used=used,
         remaining=left.remaining,
@@ -270,7 +270,7 @@ def _decided(counter: Counter, policy: Policy, state: str, now: int) -> Counter:
 
 
 def _listed(counter: Counter, rules: Rules, now: int) -> Counter:
-    for listing, standing in ((rules.allowed, Standing.EXEMPT), (rules.blocked, Standing.BLOCKED)):
+    for listing, standing in ((rules.allowed, CounterStanding.EXEMPT), (rules.blocked, CounterStanding.BLOCKED)):
         ends = listing.ends(counter.stored.identity, now)
         if ends is not None:
             seconds = None if ends == FOREVER else (ends - now) / MICROSECONDS
