@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from django_upstash.wire.base import Route
     from django_upstash.wire.shared_connection import Closable
 
+__all__ = ["Connection", "connections"]
+
 # What a probe may take, the connection and the answer on it.
 _PROBE_SECONDS = 1.0
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from django.core.signals import request_finished
 
+__all__ = ["write_all"]
+
 
 class Counted(NamedTuple):
     """Something that processes count. Neither function raises: what cannot be written is logged."""

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -107,3 +108,18 @@ def test_readme__is_short_and_begins_with_the_two_commands() -> None:
 
     assert len(readme.splitlines()) < 60
     assert re.findall(r"^scripts/\w+", first_screen, re.MULTILINE) == ["scripts/demo", "scripts/test"]
+
+
+def names_of_ours(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("django_upstash"):
+            yield from ((str(node.module), name.name) for name in node.names)
+
+
+def test_names_in_the_docs__are_public() -> None:
+    """A module whose names the pages or the example import says in ``__all__`` that they are public."""
+    sources = [source for page in PAGES for _, _, source in blocks(page, "python")]
+    sources += [path.read_text("utf-8") for path in (ROOT / "example_project").rglob("*.py")]
+    told = {pair for source in sources for pair in names_of_ours(ast.parse(source))}
+    public = {module: getattr(import_module(module), "__all__", ()) for module, _ in told}
+    assert {(module, name) for module, name in told if name not in public[module]} == set()

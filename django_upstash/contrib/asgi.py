@@ -9,6 +9,8 @@ from asgiref.sync import sync_to_async
 
 from django_upstash import flushing
 
+__all__ = ["flush_at_shutdown"]
+
 # Frameworks and servers annotate these in ways of their own.
 Scope = Any
 Receive = Any

@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_upstash.credentials import Secret, hide_entry
 from django_upstash.settings.conf import DEFAULT_ALIAS, ConnectionSettings, connection_settings, make_settings
 
+__all__ = ["celery_broker_url"]
+
 _DEFAULT_PORT = 6379
 
 

@@ -11,6 +11,8 @@ from django_upstash.diagnostics.failure import Failure
 if TYPE_CHECKING:
     from django_upstash.settings.conf import ConnectionSettings
 
+__all__ = ["diagnose"]
+
 
 @dataclass(frozen=True)
 class Diagnosis:

@@ -19,6 +19,8 @@ from django_upstash.diagnostics.route_advice import verdict
 from django_upstash.exceptions import TimeoutError
 from django_upstash.settings import conf
 
+__all__ = ["Examination"]
+
 # What a route may need beyond its own timeout to say why it failed.
 _GRACE = 0.1
 

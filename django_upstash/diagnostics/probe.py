@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from django_upstash.operations import Operation
     from django_upstash.settings.conf import ConnectionSettings
 
+__all__ = ["HealthPlan"]
+
 
 Result = TypeVar("Result")
 

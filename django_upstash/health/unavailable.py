@@ -18,6 +18,8 @@ from django.utils.cache import add_never_cache_headers
 
 from django_upstash.log import get_logger
 
+__all__ = ["OutageMiddleware"]
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 RETRY_AFTER = 5  # seconds

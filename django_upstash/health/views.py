@@ -16,6 +16,8 @@ from django_upstash import callbacks
 from django_upstash.health.probes import HealthProbe, ProbeAnswer, probe_of
 from django_upstash.settings import conf
 
+__all__ = ["areadiness", "readiness"]
+
 # Kubernetes waits one second for a probe, unless told otherwise.
 TIMEOUT = 0.8
 MAX_AGE = 1.0

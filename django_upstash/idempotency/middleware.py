@@ -16,6 +16,8 @@ from django_upstash.idempotency.decorators import HANDLED
 from django_upstash.idempotency.endings import to_its_end
 from django_upstash.idempotency.protection import ProtectedCall, Protection
 
+__all__ = ["IdempotencyMiddleware"]
+
 _ATTEMPT = "_upstash_idempotency"
 
 

@@ -17,6 +17,8 @@ from django_upstash.connections import connections
 from django_upstash.features import features
 from django_upstash.wire.meter import BOUNDS, MeterReading
 
+__all__ = ["metrics", "openmetrics"]
+
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _SHOWN = 4  # each fourth bound: about a doubling
 _COUNTERS = (

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, Union
 
+__all__ = ["Operation", "command"]
+
 Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
 Reply: TypeAlias = Union[bytes, int, "list[Reply]", Exception, None]

@@ -15,6 +15,8 @@ from django.utils.http import http_date
 from django_upstash.operations.steps import Flow, Method, adrive, drive
 from django_upstash.sessions.settings import SessionCookie, session_cookie
 
+__all__ = ["SessionMiddleware"]
+
 
 class SessionMiddleware(middleware.SessionMiddleware):
     """

@@ -18,6 +18,8 @@ from django_upstash.tenants.settings import TenantSettings
 from django_upstash.tenants.tenant import Tenant
 from django_upstash.tenants.tenant_keys import space
 
+__all__ = ["TenantMiddleware"]
+
 Find = Callable[[HttpRequest], Any]
 _WHAT = 'The function of UPSTASH_TENANTS["FIND"]'
 
