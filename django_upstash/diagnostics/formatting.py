@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _BYTES_UNITS = ("K", "M", "G", "T")
 
+LONGEST_NAME = 200  # of what somebody typed, in a sentence
+
 
 def duration(seconds: float) -> str:
     """Return a time in its two largest units: ``1 d 3 h``, ``12 s``, ``250 ms``."""

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import partial
 
-from django_upstash.diagnostics.formatting import counted, escaped, table
+from django_upstash.diagnostics.formatting import LONGEST_NAME, counted, escaped, shortened, table
 from django_upstash.diagnostics.sections.section import DatabaseSection, Looking, Options, add_extent, extent_of
 from django_upstash.idempotency.report import IdempotencySurvey, survey
 from django_upstash.idempotency.settings import idempotency_settings
@@ -42,7 +42,7 @@ def _warnings(found: IdempotencySurvey) -> Iterator[str]:
 
 
 def _lines(looking: Looking, found: IdempotencySurvey) -> Iterator[str]:
-    of_tenant = "" if found.tenant is None else f" of {escaped(found.tenant)}"
+    of_tenant = "" if found.tenant is None else f" of {shortened(escaped(found.tenant), LONGEST_NAME)}"
     yield f"{counted(found.count, 'key')}{found.more}{of_tenant} on {looking.alias} ({looking.cost})"
     yield from (f"  {line}" for line in table(_facts(found), left=2))
 

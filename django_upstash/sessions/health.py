@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import partial
 
-from django_upstash.diagnostics.formatting import counted, escaped, table
+from django_upstash.diagnostics.formatting import LONGEST_NAME, counted, escaped, shortened, table
 from django_upstash.diagnostics.sections.section import DatabaseSection, Looking, Options, add_extent, extent_of
 from django_upstash.operations.keys import root
 from django_upstash.sessions.report import SessionSurvey, survey
@@ -52,7 +52,7 @@ def _warnings(found: SessionSurvey) -> Iterator[str]:
 
 
 def _lines(looking: Looking, found: SessionSurvey) -> Iterator[str]:
-    where = f"{escaped(found.prefix)}:* on {looking.alias}"
+    where = f"{shortened(escaped(found.prefix), LONGEST_NAME)}:* on {looking.alias}"
     yield f"{counted(found.count, 'session')}{found.more} {where} ({looking.cost})"
     yield from (f"  {line}" for line in table(_facts(found), left=2))
 

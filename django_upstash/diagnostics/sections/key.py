@@ -9,7 +9,7 @@ from dataclasses import asdict
 from django_upstash.diagnostics.failure import without_secrets
 from django_upstash.diagnostics.formatting import counted, duration, escaped, size, table
 from django_upstash.diagnostics.key import KeyDetails, inspect_key
-from django_upstash.diagnostics.sections.section import DatabaseSection, Looking, Options
+from django_upstash.diagnostics.sections.section import DatabaseSection, Looking, Options, UsageError
 
 _NOT_TOLD = "not told"
 
@@ -26,7 +26,10 @@ class KeySection(DatabaseSection):
 
     def look(self, looking: Looking, options: Options) -> None:
         # What the shell passes that is no UTF-8 is a name all the same.
-        name = options["key"].encode("utf-8", "surrogateescape")
+        try:
+            name = options["key"].encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise UsageError("The name has characters that UTF-8 cannot carry, so no key has it.") from error
         details = looking.connection.run(inspect_key(name))
         if details is None:
             missing = f"There is no key '{escaped(options['key'])}' on {looking.alias}."

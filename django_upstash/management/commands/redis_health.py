@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.utils.module_loading import import_string
 
+from django_upstash.diagnostics.formatting import escaped, shortened
 from django_upstash.diagnostics.report import Status
 from django_upstash.diagnostics.sections.flush import FlushSection
 from django_upstash.diagnostics.sections.key import KeySection
@@ -18,6 +19,8 @@ from django_upstash.diagnostics.sections.overview import Overview
 from django_upstash.diagnostics.sections.section import HEALTHY, UNUSABLE, Output, Section, SectionOutcome, UsageError
 from django_upstash.features import features
 from django_upstash.settings import conf
+
+_LONGEST_MESSAGE = 1000
 
 
 def sections() -> dict[str, Section]:
@@ -32,6 +35,7 @@ class SectionParser(CommandParser):
     """Django's parser, giving wrong usage its exit code for callers in Python too."""
 
     def error(self, message: str) -> NoReturn:
+        message = _sentence(message)
         if not self.called_from_command_line:
             raise CommandError(f"{message[:1].upper()}{message[1:]}.", returncode=UNUSABLE)
         super().error(message)
@@ -79,14 +83,14 @@ class Command(BaseCommand):
             self.stdout = self.stderr = OutputWrapper(StringIO())
         outcome = self._run(options)
         if outcome.returncode != HEALTHY:
-            raise CommandError(outcome.message, returncode=outcome.returncode)
+            raise CommandError(_sentence(outcome.message), returncode=outcome.returncode)
 
     def _run(self, options: dict[str, Any]) -> SectionOutcome:
         self._refuse_foreign(options)
         try:
             return sections()[options["section"]].run(options, self._output())
         except (UsageError, ImproperlyConfigured) as error:
-            raise CommandError(str(error), returncode=UNUSABLE) from error
+            raise CommandError(_sentence(str(error)), returncode=UNUSABLE) from error
 
     def _refuse_foreign(self, options: dict[str, Any]) -> None:
         """Refuse options of another section, which only callers in Python can give."""
@@ -102,6 +106,11 @@ class Command(BaseCommand):
     def _show_progress(self, text: str) -> None:
         self.stderr.write(text, str, ending="")
         self.stderr.flush()
+
+
+def _sentence(text: str) -> str:
+    """Return a message as a terminal may show it: what it quotes was typed by somebody."""
+    return shortened("\n".join(map(escaped, text.split("\n"))), _LONGEST_MESSAGE)
 
 
 def _more_help(words: Iterable[str]) -> str:
