@@ -17,7 +17,7 @@ from django_upstash.connections import Connection
 from django_upstash.dev_server import LocalServer
 from django_upstash.operations import command
 from django_upstash.settings.conf import make_settings
-from django_upstash.wire import http
+from django_upstash.wire import endpoint
 from django_upstash.wire.batching import PROBATION
 from tests.fault_proxy import TLSProxy
 
@@ -278,7 +278,7 @@ def test_proxy__of_the_environment_tunnels_tls(
     local_server: LocalServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     # The name a proxy resolves; loopback names themselves never go through a proxy.
-    monkeypatch.setattr(http, "is_loopback", lambda host: False)
+    monkeypatch.setattr(endpoint, "is_loopback", lambda host: False)
     port = int(local_server.url.rpartition(":")[2])
     with TLSProxy(port) as tls, TunnelProxy("me:s3cret") as proxy:
         entry = {"URL": f"https://localhost:{tls.port}", "TOKEN": local_server.token, "TIMEOUT": 2}
