@@ -159,7 +159,7 @@ class Connection:
                 self._look_at(sent, reply)
 
     def _look_at(self, sent: Command, reply: Reply) -> None:
-        """Note an error in a command's slot; raise ``ProtocolError`` for a reply that is none to it."""
+        """Note an error in a command's slot; raise ``ProtocolError`` for a reply that does not fit it."""
         if not isinstance(reply, Exception):
             return check_reply(sent, reply)
         return self.refusal.meet(reply)

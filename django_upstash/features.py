@@ -77,7 +77,7 @@ class FlushTarget:
     """
     Keys that ``redis_health flush NAME`` counts and removes.
 
-    ``settings`` returns those of the connection they are on; None where whoever flushes names it.
+    ``settings`` returns those of the connection they are on; None if the caller names it.
     """
 
     name: str

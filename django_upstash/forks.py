@@ -6,7 +6,7 @@ to (``py-call-osafterfork``), and Windows has no such function. So code that use
 ``check_fork()`` first; taking a ``ForkSafeLock`` or a ``Turn`` of this module does so as well.
 
 Process ids tell, but asking for one is a system call in the way of every command. Linux clears memory in forked
-children where it is told to (``MADV_WIPEONFORK``), and a look at that costs next to nothing.
+children on request (``MADV_WIPEONFORK``), and a look at that costs next to nothing.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Make the cases slow that a test's ``default_cases`` leaves out of the default run."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
+        if _is_of_the_slow_run(item):
+            item.add_marker("slow")
         if item.get_closest_marker("default_cases"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for all_cases in cases.values():
@@ -55,6 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for number, item in enumerate(all_cases):
             if number not in kept:
                 item.add_marker("slow")
+
+
+def _is_of_the_slow_run(item: pytest.Item) -> bool:
+    """Tell whether a case repeats another on uvloop, or on the embedded route, which is the native one elsewhere."""
+    if item.path.parent.name in ("wire", "dev_server", "app_servers"):
+        return "uvloop, on wires of its own" in item.name
+    values = getattr(item, "callspec", None)
+    return values is not None and any(
+        value in ("embedded", "uvloop") for value in values.params.values() if isinstance(value, str)
+    )
 
 
 @pytest.fixture

@@ -28,7 +28,10 @@ ROWS = {
     "REST 100 gathered aget",
 }
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads other processes' clocks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads other processes' clocks"),
+]
 
 
 def benchmark(*arguments: str, module: str = "benchmarks.cache") -> subprocess.CompletedProcess[str]:

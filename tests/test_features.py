@@ -101,6 +101,7 @@ def run(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(isolated, capture_output=True, text=True, cwd=folder, check=False)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", ["breaker", "idempotency", "locks", "queues", "pubsub", "tenants"])
 def test_feature__is_removed_with_its_folder_and_its_name(name: str, tmp_path: Path, valkey: Server) -> None:
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -12,7 +12,7 @@ Text = str | Promise
 
 @dataclass(frozen=True)
 class Tile:
-    """One number that matters. ``tone`` is "" or "alert"; ``is_live`` tells that each refresh knows it anew."""
+    """One number that matters. ``tone`` is "" or "alert"; ``is_live`` says that each refresh updates it."""
 
     name: str
     label: Text

@@ -1,5 +1,5 @@
 """
-What the admin is told when Django starts: addresses and permissions. The pages themselves come with the first request.
+What the admin knows when Django starts: addresses and permissions. The pages themselves come with the first request.
 
 So a process that never shows them, such as a worker or a short-lived function, loads no client of Redis for them.
 """
@@ -64,7 +64,7 @@ class RedisModelAdmin(_ModelAdmin):
 
 
 class DeferredAdmin(RedisModelAdmin):
-    """Stands for the page whose dotted path is ``page_class``, until somebody asks for it."""
+    """Registered in place of the page whose dotted path is ``page_class``, which is imported at the first request."""
 
     page_class: ClassVar[str]
 

@@ -17,9 +17,9 @@ from django_upstash.breaker.status import LOOK, Standing, State, Step, report
 from django_upstash.breaker.windows import make_window
 from django_upstash.forks import ForkSafeLock, Owner
 
-# Probes of others end at any time: whoever is refused meanwhile asks again after this many seconds.
+# A probe of another process may end at any time: a refused caller asks again after this many seconds.
 SOON = 1.0
-# Failures that decide nothing are told to the others at most so often, in seconds.
+# Failures that decide nothing are reported to other processes this often at most, in seconds.
 REPORT_PAUSE = 1.0
 
 

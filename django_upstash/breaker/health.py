@@ -13,7 +13,7 @@ from django_upstash.diagnostics.sections.section import DatabaseSection, Looking
 
 
 class BreakersSection(DatabaseSection):
-    """Shows how circuits stand for all processes that share them."""
+    """Shows the states of circuits, which all processes share."""
 
     name = "breakers"
     help = "Show the circuit breakers that settings name, and those that have opened or been forced within a week."

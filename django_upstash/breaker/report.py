@@ -1,4 +1,4 @@
-"""The circuit breakers whose circuits are on a server: how they stand, and what operators force."""
+"""The circuit breakers whose circuits are on a server: their states, and what operators force."""
 
 from __future__ import annotations
 

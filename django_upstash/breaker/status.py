@@ -1,4 +1,4 @@
-"""The states of a circuit, how it stands at a moment, and the steps that change it."""
+"""The states of a circuit, its state at a given time, and the steps that change it."""
 
 from __future__ import annotations
 

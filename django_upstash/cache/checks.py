@@ -129,7 +129,7 @@ def _options_without_effect(alias: str, entry: Entry) -> Iterator[Mistake]:
     arguments = options.get(cache_location.POOL_ARGUMENTS)
     for argument in cache_location.arguments_without_effect(arguments):
         text = f'{where}["{cache_location.POOL_ARGUMENTS}"][{argument!r}] has no effect.'
-        yield Mistake("W002", text, "Leave it out; what can be set stands in the table of settings.")
+        yield Mistake("W002", text, "Leave it out; the table of settings lists what can be set.")
     for name in cache_location.overruled_options(entry.get("LOCATION"), options):
         text = f"{where}[{name!r}] has no effect beside the name of a connection."
         yield Mistake("W002", text, cache_location.IN_UPSTASH)
@@ -137,7 +137,7 @@ def _options_without_effect(alias: str, entry: Entry) -> Iterator[Mistake]:
 
 def _option_hint(name: object) -> str:
     if name == "TIMEOUT":
-        return "The lifetime of values stands beside OPTIONS; the time an operation may take is SOCKET_TIMEOUT."
+        return "The lifetime of values is TIMEOUT, next to OPTIONS; the time an operation may take is SOCKET_TIMEOUT."
     match = get_close_matches(str(name).upper(), _OPTIONS, n=1) if name not in _WITHOUT_EFFECT else []
     return f"Did you mean {match[0]}?" if match else "Leave it out."
 

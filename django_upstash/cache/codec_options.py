@@ -36,7 +36,7 @@ def value_codec(options: Mapping[str, Any], secrets: Sequence[str | bytes], pref
 
 
 def flag(options: Mapping[str, Any], name: str, default: bool) -> bool:
-    """Return the value of a switch; raise ``ImproperlyConfigured`` where it is none."""
+    """Return the value of a switch; raise ``ImproperlyConfigured`` if it is not a switch."""
     found = options.get(name, default)
     if not isinstance(found, bool):
         raise ImproperlyConfigured(f'OPTIONS["{name}"] must be True or False, not {type(found).__name__}.')

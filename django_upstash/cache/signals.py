@@ -1,4 +1,4 @@
-"""Signals of this package, sent with ``send_robust``: no receiver can break what it is told of."""
+"""Signals of this package, sent with ``send_robust``: no receiver can break the operation it hears of."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-One computation per key and process: who finds a value missing computes it, and whoever else asks meanwhile waits.
+One computation per key and process: the first caller computes a missing value, the others wait for it.
 
 Threads and tasks of all event loops wait alike. A waiter receives the value, or takes over when the leader fails.
 """
@@ -28,7 +28,7 @@ LEAD: Final = Lead()
 
 class Party(NamedTuple):
     """
-    Who asks: a task or a thread, and whom it may wait for without holding up whoever it waits for.
+    Who asks: a task or a thread, and the others it may wait for without blocking them.
 
     ``chain`` are the names of the flights that cannot land before this caller goes on, for it is part of what is
     computed there. ``thread`` is the one that a caller without an event loop runs in: a signal handler may ask for what
@@ -119,7 +119,7 @@ class Flights:
             return True
 
     def patience(self, flight: Flight, seconds: float) -> float:
-        """Return how long to wait for whoever leads, who has ``seconds`` for it."""
+        """Return how long to wait for the leader, which has ``seconds`` to compute."""
         return max(0.0, flight.led_since + seconds - monotonic())
 
     def take_over(self, flight: Flight, waiter: FlightWaiter, seconds: float) -> bool:

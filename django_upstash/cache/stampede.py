@@ -70,7 +70,7 @@ class GetOrSet:
         self._owner = Owner()
 
     def flow(self, party: Party) -> Flow[Any]:
-        """Find the value, or compute and store it, or wait for whoever does, and return it."""
+        """Find the value, or compute and store it, or wait for the caller that does, and return it."""
         with flights.visit(self._name) as flight:
             while True:
                 seen = flight.landings

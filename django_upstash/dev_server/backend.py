@@ -35,7 +35,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str) -> Address:
-        """Read a URL; raise ``BackendError`` where it is none of Redis'."""
+        """Read a URL; raise ``BackendError`` if it is not a Redis URL."""
         from redis.connection import parse_url
 
         try:

@@ -35,7 +35,7 @@ def locking_script(text: bytes) -> LockingScript | None:
         return None
     source = text[shebang.end() :]
     sha = hashlib.sha1(text).hexdigest().encode()
-    # Without other flags an empty line stands for the shebang, so that the lines keep their numbers.
+    # Without other flags an empty line replaces the shebang, so that the lines keep their numbers.
     wrapped = _wrapped(source if first_line else b"\n" + source, sha, 1 + text.count(b"\n"))
     return LockingScript(sha, (first_line or b"\n") + source, first_line + wrapped)
 

@@ -1,4 +1,4 @@
-"""What the numbers among the arguments may be, whoever gives them."""
+"""The bounds of numeric arguments, on the command line and in Python."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Failure:
 
     @property
     def dialled(self) -> str:
-        """The address that was dialled: not the server's where a proxy stands before it."""
+        """The address that was dialled: not the server's if there is a proxy."""
         match = re.match(r"(?:Cannot connect|No connection) to (\S+?)(?::? )", self.text)
         return match[1] if match else self.where
 

@@ -52,7 +52,7 @@ def escaped(text: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return at most so many characters; an ellipsis stands for what is left out."""
+    """Return at most so many characters; an ellipsis replaces what is left out."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

@@ -220,7 +220,7 @@ def encryption(probe: Probe) -> Iterator[CheckResult]:
 def _tls(probe: Probe) -> CheckResult:
     if probe.settings.verify_tls:
         return probe.ok("TLS, certificate verified")
-    cause = "TLS, but the certificate is not verified: whoever sits in between can read everything."
+    cause = "TLS, but the certificate is not verified: an attacker in the middle can read everything."
     return probe.result(
         Status.WARN, cause, "Leave VERIFY_TLS out; a private authority goes into CA_CERTS.", id="django_upstash.W006"
     )

@@ -87,7 +87,7 @@ def _decoded(text: bytes) -> bytes:
 
 
 def _text(beginning: bytes, *, is_whole: bool) -> str | None:
-    """Return the text, without a character that the cut went through; None where it is none."""
+    """Return the text, without a character that the cut went through; None if it is not text."""
     try:
         return getincrementaldecoder("utf-8")().decode(beginning, is_whole)
     except UnicodeDecodeError:

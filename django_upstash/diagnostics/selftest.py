@@ -1,5 +1,5 @@
 """
-Writing, reading and deleting a string, a hash and a list, to see that a server does as it is told.
+Writing, reading and deleting a string, a hash and a list, to see whether a server obeys.
 
 The keys lie under a prefix of their own, have a random part, and expire by themselves: where the process ends between
 the two requests, nothing is left after a minute.

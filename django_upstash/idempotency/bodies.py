@@ -1,5 +1,5 @@
 """
-What a request carries, told without consuming it: whoever reads the request later finds it as it came.
+What a request carries, read without consuming it: later readers find the request unchanged.
 
 A body that nobody has read is copied, into memory or a temporary file, and takes the place of the request's stream.
 """
@@ -26,9 +26,9 @@ _LONGEST_AS_IT_IS = 1024 * 1024
 
 def digest(request: Any, plain: HttpRequest) -> bytes:
     """
-    Return what stands for a request's body: the body, or its digest where it is large.
+    Return what represents a request's body: the body, or its digest if it is large.
 
-    Of a multipart form, whose boundary each client makes up anew, it is the digest of its parts. Where the body was
+    Of a multipart form, whose boundary differs in each request, it is the digest of its parts. Where the body was
     read before, it is what Django or a parser of Django REST framework has made of it. Raises
     ``RawPostDataException`` where it was read by something that has kept nothing.
     """

@@ -1,4 +1,4 @@
-"""System checks of ``UPSTASH_IDEMPOTENCY``. They open no connection; every id stands in docs/idempotency.md."""
+"""System checks of ``UPSTASH_IDEMPOTENCY``. They open no connection; docs/idempotency.md lists the ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 def check_idempotency(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check the settings of idempotency keys, and where their middleware stands."""
+    """Check the settings of idempotency keys, and the position of their middleware."""
     found = list(SCHEMA.site_mistakes())
     if not found and not any(session_settings.SCHEMA.site_mistakes()) and not any(conf.setting_mistakes()):
         found = [*_of_settings(idempotency_settings()), *_of_middleware(conf.setting("MIDDLEWARE"))]
@@ -41,5 +41,5 @@ def _of_settings(settings: IdempotencySettings) -> Iterator[Mistake]:
 def _of_middleware(middleware: list[str]) -> Iterator[Mistake]:
     own = next((path for path in middleware if path in (MIDDLEWARE, _ALSO)), None)
     if own is not None and AUTHENTICATION in middleware[middleware.index(own) :]:
-        text = f"{own} stands above Django's AuthenticationMiddleware, so it does not know whose requests it sees."
+        text = f"{own} is above Django's AuthenticationMiddleware, so it does not know whose requests it sees."
         yield Mistake("E429", text, "Put it below, at the end of MIDDLEWARE for instance.")

@@ -127,7 +127,7 @@ class _AskedRequest:
         return found
 
     def given_back(self) -> ProtectedCall:
-        """Return the attempt, which is none of the middleware's any more."""
+        """Return the attempt, which leaves the middleware's hands."""
         attempt, self.attempt = self.attempt, None
         if attempt is None:
             raise RuntimeError("There is no attempt to be given back.")

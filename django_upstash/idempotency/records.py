@@ -4,7 +4,7 @@ What is stored of one idempotency key: that somebody works on it, or what came o
     p:<sealed>    in progress: the owner's token and the payload's fingerprint
     d:<sealed>    done: the same, and the result
 
-The letter is for whoever counts; the seal covers it with the name of the key.
+The letter is for counting; the seal covers it with the name of the key.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def payload(request: Any) -> bytes:
     """
     Return what a request asks for: query, content type and body.
 
-    Of a multipart form, whose boundary each client makes up anew, the parts count. The request stays as it is.
+    Of a multipart form, whose boundary differs in each request, the parts count. The request stays as it is.
     """
     plain = django_request(request)
     head = canonical_json([plain.META.get("QUERY_STRING", ""), plain.content_type or ""])

@@ -52,7 +52,7 @@ class StoredResponse(NamedTuple):
 
     @property
     def coding(self) -> str | None:
-        """The coding that the body has still, for it is none that is known here."""
+        """The coding that the body has still, because this module does not know it."""
         return next((value for name, value in self.headers if name.lower() == "content-encoding"), None)
 
     def replayed(self) -> ReplayedResponse:

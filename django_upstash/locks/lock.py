@@ -85,7 +85,7 @@ class Lock:
 
     @property
     def token(self) -> str | None:
-        """What stands in the lock's key while this object holds it: 32 random hexadecimal digits."""
+        """The value of the lock's key while this object holds it: 32 random hexadecimal digits."""
         return None if self._holding is None else self._holding.token
 
     @property

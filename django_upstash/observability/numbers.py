@@ -44,10 +44,10 @@ class Stats:
     """
     What a connection has been asked and has answered, in ``seconds`` of ``processes`` processes.
 
-    ``hits`` and ``misses`` are keys, whoever answered for them. ``requests`` are round trips asked for; one that tasks
-    share is counted for each. ``commands`` are the billed ones as far as they are known here: what the ``scripts``
-    among them run inside is not. Bytes are those on the wire within TLS. Latencies are in milliseconds, read from
-    buckets a fifth wide, and None before the first round trip.
+    ``hits`` and ``misses`` are keys, from the server or the near cache. ``requests`` are round trips asked for; one
+    that tasks share is counted for each. ``commands`` are the billed ones as far as they are known here: what the
+    ``scripts`` among them run inside is not. Bytes are those on the wire within TLS. Latencies are in milliseconds,
+    read from buckets a fifth wide, and None before the first round trip.
     """
 
     hits: int

@@ -34,7 +34,7 @@ class Effect(Protocol):
 
 
 class Runner(Protocol):
-    """What runs operations: a connection, or what stands before one."""
+    """What runs operations: a connection, or a layer above one."""
 
     def run(self, operation: Operation[Any], /) -> Any: ...
     async def arun(self, operation: Operation[Any], /) -> Any: ...

@@ -36,7 +36,7 @@ class Stream(Protocol):
 
 class Feed:
     """
-    Fills a buffer from one stream after the other. A ``Gap`` stands between what two of them have brought.
+    Fills a buffer from one stream after the other. A ``Gap`` comes between the messages of two streams.
 
     After ``heartbeat`` seconds of silence the server is asked for a sign of life, and has ``timeout`` seconds to give
     it. The first stream must open; later ones are tried until they do, with pauses of up to five seconds. Messages are

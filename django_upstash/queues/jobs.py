@@ -1,5 +1,5 @@
 """
-What stands for a job: one line of text, and the object that a worker gets.
+A job in the database and in a worker: one line of text, and the object that a worker gets.
 
     <id> <priority> <enqueued> <expires> <attempts> <note> <payload>
 

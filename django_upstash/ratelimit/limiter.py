@@ -226,7 +226,7 @@ class RateLimiter(RuleMethods):
         return await self.afinish(found, inquiry)
 
     def finish(self, decision: Decision, inquiry: Inquiry, error: UpstashError | None = None) -> Decision:
-        """Count and signal a decision, and return what the caller is told."""
+        """Count and signal a decision, and return what the caller gets."""
         if decision.allowed and error is None and not inquiry.is_counted:
             return decision
         for signal, arguments in self._noted(decision, inquiry, error):

@@ -90,7 +90,7 @@ class LimiterBase:
         return settings.statistics if self._statistics_wanted is None else self._statistics_wanted
 
     def check_scope(self, scope: str) -> None:
-        """Raise ``ValueError`` for a scope that is none of the limiter's."""
+        """Raise ``ValueError`` for a scope that the limiter does not have."""
         scopes = [policy.scope for policy in self.policies]
         if scope not in scopes:
             raise ValueError(f"The scope {shown(scope)} is unknown here; there is {', '.join(map(shown, scopes))}.")

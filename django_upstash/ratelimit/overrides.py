@@ -97,7 +97,7 @@ def listing(
 
 
 def changing(book: RuleBook, *commands: Command) -> Operation[None]:
-    """Return the operation that writes the rules; this process then reads them anew."""
+    """Return the operation that writes the rules; this process then reads them again."""
 
     def parse(replies: list[Reply]) -> None:
         checked(replies)

@@ -221,7 +221,7 @@ def _grain(limit: int, seconds: int, burst: int) -> tuple[int, int, int]:
 
 
 def check_failure(on_failure: Failure | None) -> Failure | None:
-    """Return what is to happen while the server is away; raise ``ValueError`` for what is none of the words."""
+    """Return what is to happen while the server is away; raise ``ValueError`` for an unknown word."""
     if on_failure not in (None, *FAILURES):
         raise ValueError(f'on_failure is {shown(on_failure)}: it must be "open", "closed" or "local".')
     return on_failure

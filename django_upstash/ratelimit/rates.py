@@ -56,7 +56,7 @@ def check_limit(limit: object, text: object = None) -> int:
 
 
 def shown(value: object) -> str:
-    """Return a value fit to stand in a sentence: short, and without what a terminal would obey."""
+    """Return a value fit for a sentence: short, and without what a terminal would obey."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:56]}…{text[-1]}"
 

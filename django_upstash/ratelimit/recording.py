@@ -42,7 +42,7 @@ def _write(*, overdue: bool) -> None:
             for tenant in tenants:
                 connection.run(writing(connection, memory, tenant))
         except UpstashError as error:
-            # They must not stand in anybody's way.
+            # They must not break a request.
             logger.info("Statistics of rate limits are lost, for they cannot be written: %s", error)
 
 

@@ -141,7 +141,7 @@ def listing_field(word: str, identity: str) -> str:
 
 
 def listed_name(identity: str) -> str:
-    """Return an identity, an address or a network as lists have it; an IPv6 address stands for its /64."""
+    """Return an identity, an address or a network as lists have it; an IPv6 address counts as its /64."""
     found = network(identity)
     if found is None or not ("/" in identity or ":" in found):
         return stored_identity(identity)

@@ -84,7 +84,7 @@ class RateLimitSettings:
     )
     # As DRF's, where DRF's is not set.
     num_proxies: int | None = option(
-        whole("E208", 0, 100, hint="How many proxies stand before the site; 0 if there is none.").or_none(),
+        whole("E208", 0, 100, hint="The number of proxies in front of the site; 0 without a proxy.").or_none(),
         default=None,
     )
     # In which the platform's edge sets the client's address.

@@ -126,7 +126,7 @@ class Tallies:
 
     def wrote(self, tenant: str, writing: Operation[Any], replies: list[Reply]) -> None:
         """Take the replies to ``writing``: where the server has not seen the script, the next decision sends it."""
-        # What the server refuses is lost: statistics must not stand in the way of a decision.
+        # What the server refuses is lost: statistics must not break a decision.
         try:
             following = writing.parse(replies)
         except ResponseError as error:

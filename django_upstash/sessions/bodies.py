@@ -19,7 +19,7 @@ class SessionRecord:
     """
     One session as it is stored. Times are Unix times, and ``lifetime`` a duration, in milliseconds.
 
-    ``created`` is when it began, or when its user logged in; ``owner`` is the user in whose index it stands.
+    ``created`` is when it began, or when its user logged in; ``owner`` is the user whose index lists it.
     """
 
     created: int = 0

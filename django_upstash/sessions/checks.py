@@ -1,4 +1,4 @@
-"""System checks of ``UPSTASH_SESSIONS``. They open no connection; every id stands in docs/sessions.md."""
+"""System checks of ``UPSTASH_SESSIONS``. They open no connection; docs/sessions.md lists the ids."""
 
 from __future__ import annotations
 

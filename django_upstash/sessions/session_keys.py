@@ -80,7 +80,7 @@ class SessionKeyspace:
         return self._sealer.seal(name, record)
 
     def open(self, name: str, body: bytes) -> SessionRecord:
-        """Return the session of a stored body; raise ``Rejected`` where it is none for this key."""
+        """Return the session of a stored body; raise ``Rejected`` if it is not valid for this key."""
         return self._sealer.open(name, body)
 
     def milliseconds_left(self, record: SessionRecord, now: int) -> int:

@@ -53,7 +53,7 @@ def parse_network(text: str) -> Network | None:
 
 
 def client_network(found: Network) -> Network:
-    """Return a network as clients count: whoever has one IPv6 address has the 2 ** 64 of its /64."""
+    """Return a network as clients count: a client with one IPv6 address has the 2 ** 64 of its /64."""
     return found.supernet(new_prefix=64) if found.version == 6 and found.prefixlen > 64 else found
 
 

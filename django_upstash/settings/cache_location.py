@@ -21,7 +21,7 @@ CONNECTION_KEYS = frozenset(RULES) - {"URL", "TIMEOUT", "SOURCE"}
 CONNECTION_OPTIONS = CONNECTION_KEYS | frozenset(_DJANGO_REDIS_KEYS) | {POOL_ARGUMENTS}
 _IDENTITY = frozenset({"TOKEN", "USERNAME", "PASSWORD", "CA_CERTS", "VERIFY_TLS"})
 REFUSED_OPTIONS = frozenset({"SENTINELS", "SENTINEL_KWARGS", "CONNECTION_FACTORY"})
-# What most settings for django-redis name, and what our own client stands in for.
+# What most settings for django-redis name, and what our own client replaces.
 DEFAULT_CLIENTS = frozenset({"django_redis.client.DefaultClient", "django_redis.client.default.DefaultClient"})
 _OTHER_SERVER = frozenset(
     {"connection_class", "credential_provider", "db", "host", "path", "port", "redis_connect_func"}
@@ -95,7 +95,7 @@ def _names_several(location: object) -> bool:
 
 def _option_mistakes(options: Mapping[str, Any], where: str) -> Iterator[Mistake]:
     for option in sorted(REFUSED_OPTIONS.intersection(options)):
-        hint = "Leave it out: there is one server, and it stands in LOCATION."
+        hint = "Leave it out: there is one server, and LOCATION names it."
         yield Mistake("E044", f'{where}["OPTIONS"]["{option}"] has no meaning here.', hint)
     client = str(options.get("CLIENT_CLASS", ""))
     if client.startswith("django_redis.") and client not in DEFAULT_CLIENTS:
@@ -108,7 +108,7 @@ def _option_mistakes(options: Mapping[str, Any], where: str) -> Iterator[Mistake
         yield Mistake("E014", text, redis_arguments.WHY_VERIFY)
     for argument in arguments:
         if _is_refused(argument):
-            hint = "Server and database stand in LOCATION, a private authority in ssl_ca_certs."
+            hint = "LOCATION names server and database, ssl_ca_certs a private authority."
             yield Mistake("E044", f'{inner}["{argument}"] cannot be followed.', hint)
 
 

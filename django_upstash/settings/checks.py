@@ -83,7 +83,7 @@ def query_without_effect(url: str, name: str) -> Iterator[Mistake]:
     for argument in redis_arguments.without_effect(redis_arguments.query(url.partition("?")[2])):
         # What is no name may be a piece of a password.
         shown = argument if re.fullmatch(r"[a-z_]{1,40}", argument) else "an argument"
-        hint = "Leave it out; what can be set stands in the table of settings."
+        hint = "Leave it out; the table of settings lists what can be set."
         yield Mistake("W001", f"{name} has {shown} in its query, which has no effect.", hint)
 
 

@@ -53,7 +53,7 @@ def ascii_name(host: str) -> str:
 
 
 def readable_name(host: str) -> str:
-    """Return a host's name as people write it, where its ASCII form stands for other letters."""
+    """Return a host's name as people write it, if its ASCII form encodes other letters."""
     try:
         return host.encode("ascii").decode("idna")
     except ValueError:

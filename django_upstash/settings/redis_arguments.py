@@ -1,5 +1,5 @@
 """
-redis-py's keyword arguments, as they stand in the query of a URL and in ``CONNECTION_POOL_KWARGS``.
+redis-py's keyword arguments, as they appear in the query of a URL and in ``CONNECTION_POOL_KWARGS``.
 
 They are read so that what worked with redis-py and django-redis keeps its meaning here, or is refused by name.
 """
@@ -68,7 +68,7 @@ def weakening_tls(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number(value: Any) -> Any:
-    """Return the number that a query spells out; what is none is left for the key's own rule to refuse."""
+    """Return the number that a query spells out; other text is left for the key's own rule to refuse."""
     if not isinstance(value, str):
         return value
     for kind in (int, float):

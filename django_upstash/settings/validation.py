@@ -2,7 +2,7 @@
 What can be wrong with one entry of ``UPSTASH``. Pure: reads no settings, opens no connection.
 
 Every finding is a ``Mistake``: an id, a sentence saying what is wrong, and one saying what to do. None shows a secret,
-and none shows a piece of an address that could not be read, for a password may stand where a port belongs.
+and none shows a piece of an address that could not be read, for a password may be in the place of a port.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def result_of(record: dict[str, Any], id: str, backend: str) -> TaskResult[Any, 
 
 
 def task_of(record: dict[str, Any], backend: str) -> Task[Any, Any]:
-    """Return the task as it was enqueued; raise ``UnknownTaskError`` if there is none of its name here."""
+    """Return the task as it was enqueued; raise ``UnknownTaskError`` if this process has no task of its name."""
     path = record["task"]
     try:
         found = import_string(path)

@@ -131,7 +131,7 @@ def evaluate(flag: Flag, tenant: str, name: str, user: Any, identity: str | None
 
 
 def _place(tenant: str, name: str, identity: str) -> float:
-    """Return where somebody stands between 0 and 100, the same for ever."""
+    """Return a number from 0 to 100 for somebody, always the same."""
     # Lengths, so that no two triples are the same text.
     text = f"{len(tenant)} {len(name)} {tenant}{name}{identity}".encode("utf-8", "surrogatepass")
     digest = blake2b(text, digest_size=8, person=b"upstash flags 1").digest()

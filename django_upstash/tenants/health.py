@@ -133,7 +133,7 @@ class _View:
             yield "Nothing was removed: add --yes to remove all of it."
 
     def _through(self, connection: Connection) -> Connection:
-        """Return the connection that stands for one of the site's, whose requests may take longer."""
+        """Return the connection that replaces one of the site's, whose requests may take longer."""
         if connection not in self._opened:
             self._opened[connection] = self._looking.open(connection.settings)
         return self._opened[connection]

@@ -1,7 +1,7 @@
 """
 Counting in the process, and writing by the batch, each batch once.
 
-Nothing is written by a thread of its own: whoever adds writes what is due, and so do the ends of requests, tasks and
+No thread of its own writes: a caller that adds writes what is due, and so do the ends of requests, tasks and
 the process (flushing.py). A batch whose answer was lost is sent again under the number it had, and counts once. While
 the server is away, counts are kept and added up, within bounds.
 """
@@ -42,7 +42,7 @@ logger = get_logger("django_upstash.tenants")
 
 @dataclass
 class Pile:
-    """What has been counted of one tenant in one period and stands in no batch yet."""
+    """What has been counted of one tenant in one period and is in no batch yet."""
 
     counts: Counter[str] = field(default_factory=Counter)
     events: dict[str, tuple[str, int]] = field(default_factory=dict)

@@ -71,7 +71,7 @@ def _named(name: str) -> Tenant | None:
         return None
     try:
         return Tenant(name)
-    except ValueError:  # whoever sends the request may write anything there
+    except ValueError:  # a client may send anything there
         return None
 
 

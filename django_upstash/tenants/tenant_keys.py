@@ -1,7 +1,7 @@
 """
 Where tenants' data lives: the connection, and what everything of one tenant is called there.
 
-A tenant's name stands percent-encoded in braces, so that no name can end its own brace and begin another's, and so that
+A tenant's name is percent-encoded in braces, so that no name can end its own brace and begin another's, and so that
 all keys of a tenant are in one slot of a cluster.
 """
 

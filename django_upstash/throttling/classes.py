@@ -1,4 +1,4 @@
-"""The throttles: what each counts, and by whom. How they are decided together stands in ``together``."""
+"""The throttles: what each counts, and by whom. ``combined`` decides several together."""
 
 from __future__ import annotations
 

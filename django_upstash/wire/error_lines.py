@@ -1,4 +1,4 @@
-"""The errors that a server's error lines stand for."""
+"""A server's error lines as exceptions."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ EXPECTED["ZADD"] = _MAYBE_BYTES | _INT  # with INCR
 
 
 def check(command: Command, reply: Reply) -> None:
-    """Raise ``ProtocolError`` for a reply that is none to the command, by its type or by its items'."""
+    """Raise ``ProtocolError`` for a reply whose type, or whose items' types, do not fit the command."""
     if EXPECTED[command[0]] is _LOOKED_INTO and isinstance(reply, list) and _holds_what_it_should(command, reply):
         return
     # Neither the arguments nor the reply are quoted: they may be secret.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 class EventDecoder:
     """
-    Makes events of bytes: what stands in the ``data`` lines up to an empty line.
+    Makes events of bytes: the ``data`` lines up to an empty line.
 
     A stream ends its lines in LF or in CRLF, and the first line shows which. A lone CR, which the standard takes for
     the end of a line as well, is part of the data: servers write messages as they are.

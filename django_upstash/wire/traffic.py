@@ -6,7 +6,7 @@ import threading
 
 
 class Flow:
-    """What one wire has carried, in bytes. Only whoever holds the wire adds to it."""
+    """What one wire has carried, in bytes. Only the holder of the wire adds to it."""
 
     __slots__ = ("ended", "received", "sent")
 

@@ -16,6 +16,7 @@ from benchmarks.throttling import DRF, FLAT, GOALS, LIMITS, rows
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads other processes' clocks")
 def test_throttling__reports_its_goals() -> None:
     command = [sys.executable, "-W", "error", "-m", "benchmarks.throttling", "--quick", "--only", "1000/day, "]

@@ -1,4 +1,4 @@
-"""The page of circuit breakers: how they stand for all processes, and what operators force."""
+"""The page of circuit breakers: their states, which all processes share, and what operators force."""
 
 from __future__ import annotations
 

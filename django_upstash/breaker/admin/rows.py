@@ -1,4 +1,4 @@
-"""Circuit breakers as rows of a table: how they stand, since when, and for how long."""
+"""Circuit breakers as rows of a table: their states, since when, and for how long."""
 
 from __future__ import annotations
 

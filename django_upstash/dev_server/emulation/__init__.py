@@ -120,7 +120,7 @@ def rank_limit(options: Command) -> tuple[int, int, Command] | None:
     return offset, count, options[:place] + options[place + 3 :]
 
 
-# Where the Redis behind has the command, it does as Upstash does.
+# Where the Redis behind has the command, it behaves like Upstash.
 LACKED: dict[str, Emulation] = {"MSETEX": msetex, "XDELEX": xdelex}
 ALWAYS: dict[str, Emulation] = {
     "BITOP": bitop,

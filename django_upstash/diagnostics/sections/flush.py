@@ -28,7 +28,7 @@ from django_upstash.settings.conf import ConnectionSettings
 
 
 class FlushSection(Section):
-    """Shows how many keys a feature has, and removes them where it is told so."""
+    """Shows how many keys a feature has, and removes them on request."""
 
     name = "flush"
     help = (

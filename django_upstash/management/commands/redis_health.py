@@ -43,7 +43,7 @@ class SectionParser(CommandParser):
 
 
 class Parser(SectionParser):
-    """Hands all arguments to the section whose word stands first, and to the overview where none does."""
+    """Hands all arguments to the section whose word comes first, or to the overview."""
 
     parsers: dict[str, SectionParser]
 

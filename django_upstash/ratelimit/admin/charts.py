@@ -33,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars over time, oldest first. ``highest`` is what the full height stands for."""
+    """Bars over time, oldest first. ``highest`` is the value of the full height."""
 
     bars: Sequence[Bar]
     highest: int

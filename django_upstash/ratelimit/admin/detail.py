@@ -42,7 +42,7 @@ class ScopeDenials:
 
 
 def show(page: RedisPageAdmin, request: HttpRequest, key: str) -> HttpResponse:
-    """Return the page of a counter; of a name that stands for several, the list of these."""
+    """Return the page of a counter; of a name that several share, the list of these."""
     stored = named(key)
     if stored is None:
         raise Http404(_("This is no name of a counter."))

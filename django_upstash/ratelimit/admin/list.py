@@ -1,4 +1,4 @@
-"""One page of the list of counters: what a request asks for, and what stands around the table."""
+"""One page of the list of counters: what a request asks for, and what surrounds the table."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def packed(page: CounterPage) -> str:
 
 
 def unpacked(text: str) -> CounterPage:
-    """Return the page that was packed; an empty one where this module has not packed the text, whoever sent it."""
+    """Return the page that was packed; an empty one if this module has not packed the text."""
     try:
         packed_bytes = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         looked_at, others, *keys = json.loads(zlib.decompressobj().decompress(packed_bytes, _LONGEST_LIST))

@@ -26,7 +26,7 @@ class NameKind(StrEnum):
     USER = "user"
     ADDRESS = "address"
     NETWORK = "network"
-    BROKEN = "broken"  # means to be an address or a network, and is none
+    BROKEN = "broken"  # looks like an address or a network, and is not valid
     OTHER = "other"  # a token, an e-mail address, or a slip: nobody can tell
 
 

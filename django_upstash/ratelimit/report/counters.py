@@ -37,7 +37,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class CounterStanding(StrEnum):
-    """How a client stands under one limit, the worst first."""
+    """What a client has left under one limit, the worst first."""
 
     BLOCKED = "blocked"
     AT_LIMIT = "at limit"

@@ -1,5 +1,5 @@
 """
-Rate limits of views and of whole sites: a decorator, a middleware, and what the client is told.
+Rate limits of views and of whole sites: a decorator, a middleware, and response headers.
 
     from django_upstash.ratelimit.web import ratelimit
 

@@ -38,7 +38,7 @@ def ratelimit(*policies: str | Policy, scope: str | None = None, **terms: Any) -
             return cast(View, _class_of_views(view, guard))
         return cast(View, _guarded(view, guard(_name(view))))
 
-    guard(scope or "default")  # a mistake is found where it stands
+    guard(scope or "default")  # a mistake is found where it is made
     return decorate
 
 

@@ -61,7 +61,7 @@ class Visit:
     """
     A request before one limiter, as one identity.
 
-    With ``charges_later`` it is only looked at; ``settle`` is told whether the response is to be paid for.
+    With ``charges_later`` it is only looked at; ``settle`` then says whether the response is charged.
     """
 
     def __init__(

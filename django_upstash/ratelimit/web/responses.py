@@ -1,5 +1,5 @@
 """
-What the client is told, all of it from decisions that have been made: no command more.
+Headers and bodies for the client, from decisions that have been made: they cost no further command.
 
 ``RateLimit`` and ``RateLimit-Policy`` are those of draft-ietf-httpapi-ratelimit-headers-11, structured fields; the body
 of a refusal is a problem (RFC 9457).

@@ -1,4 +1,4 @@
-"""What stands before a view or before a whole site: who is counted, by which policies, and what follows a refusal."""
+"""What guards a view or a whole site: who is counted, by which policies, and what follows a refusal."""
 
 from __future__ import annotations
 
