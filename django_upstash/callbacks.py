@@ -22,6 +22,10 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 _TEXTS = (str, bytes, int, UUID, IPv4Address, IPv6Address)
 
 
+class WrongResultError(TypeError):
+    """A function of the site returned what it must not: a mistake in the code, which no policy for failures hides."""
+
+
 def is_async(function: Any) -> bool:
     """Tell whether a call of this returns an awaitable: a coroutine function, a partial of one, ``async __call__``."""
     while isinstance(function, partial):
@@ -60,7 +64,17 @@ def awaitable_error(what: str, found: Any, why: str) -> TypeError:
     """Return the error for an awaitable, which is closed, so that Python does not warn of it as well."""
     if iscoroutine(found):
         found.close()
-    return TypeError(f"{what} returned an awaitable ({type(found).__name__}), {why}.")
+    return WrongResultError(f"{what} returned an awaitable ({type(found).__name__}), {why}.")
+
+
+def data(what: str, found: Any) -> bytes:
+    """Return the bytes that a result is."""
+    if isinstance(found, bytes):
+        return found
+    if isinstance(found, bytearray | memoryview):
+        return bytes(found)
+    refuse_awaitable(what, found)
+    raise WrongResultError(f"{what} returned {_article(found)}; it must return bytes.")
 
 
 def text(what: str, found: Any) -> str:

@@ -10,11 +10,13 @@ from django.utils.module_loading import import_string
 
 from django_upstash.cache.size_limits import CompressorFrom
 from django_upstash.codecs import ValueCodec, signed_codec, unsigned_codec
+from django_upstash.codecs.checked import CheckedCompressor, CheckedSerializer
 
 _PICKLE = "django_redis.serializers.pickle.PickleSerializer"
 _OWN_PICKLE = "django_upstash.codecs.pickles.PickleSerializer"  # the same, without importing redis-py
 _IDENTITY = "django_redis.compressors.identity.IdentityCompressor"
 # What these read is data, no matter who wrote it. Any other serializer may make code of it.
+_KNOWN = ("django_redis.", "django_upstash.")
 _DATA_ONLY = frozenset({"django_redis.serializers.json", "django_redis.serializers.msgpack"})
 
 
@@ -25,12 +27,15 @@ def value_codec(options: Mapping[str, Any], secrets: Sequence[str | bytes], pref
     Raises ``ImproperlyConfigured`` for a path that leads nowhere, or to something else.
     """
     serializer = _make(options, "SERIALIZER", _PICKLE, ("dumps", "loads"))
+    is_signed = flag(options, "SIGN", True) and not _reads_data_only(serializer)
+    serializer = serializer if _is_known(serializer) else CheckedSerializer(serializer)
     compressor = None
     if options.get("COMPRESSOR", _IDENTITY) != _IDENTITY:
         compressor = _make(options, "COMPRESSOR", _IDENTITY, ("compress", "decompress"))
+        compressor = compressor if _is_known(compressor) else CheckedCompressor(compressor)
         if options.get("COMPRESS_FROM") is not None:
             compressor = CompressorFrom(options["COMPRESS_FROM"], compressor)
-    if flag(options, "SIGN", True) and not _reads_data_only(serializer):
+    if is_signed:
         return signed_codec(serializer, compressor, secrets, prefix)
     return unsigned_codec(serializer, compressor)
 
@@ -57,6 +62,10 @@ def _make(options: Mapping[str, Any], name: str, default: str, methods: tuple[st
             f'OPTIONS["{name}"] names {path!r}, which has no methods {" and ".join(methods)}; name another class.'
         )
     return made
+
+
+def _is_known(made: object) -> bool:
+    return type(made).__module__.startswith(_KNOWN)
 
 
 def _reads_data_only(serializer: object) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 from hmac import compare_digest
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from django_upstash.callbacks import WrongResultError
 from django_upstash.codecs.envelopes import MARK as ENVELOPE
 from django_upstash.codecs.envelopes import opened
 from django_upstash.codecs.pickles import PickleSerializer
@@ -121,6 +122,8 @@ def _signed_loads(signer: Signer, deserialize: Callable[[bytes], Any], loads_oth
             return loads_other(stored, key, default)
         try:
             return deserialize(payload)
+        except WrongResultError:
+            raise
         except Exception as error:  # whatever a class does when it is made again
             return _miss(_cannot_read(error), default)
 
@@ -153,6 +156,8 @@ def _loads_other(payload_of: PayloadReader, deserialize: Callable[[bytes], Any])
             if payload is None:
                 return _miss("it is not signed with this site's SECRET_KEY for this key", default)
             return deserialize(payload)
+        except WrongResultError:
+            raise
         except Exception as error:
             return _miss(_cannot_read(error), default)
 
@@ -192,6 +197,8 @@ def _unsigned_loads(deserialize: Callable[[bytes], Any], compressor: Compressor 
                 return _loads_enveloped(loads, stored, key, default)
             payload = unmarked(stored)
             return deserialize(payload if compressor is None else _decompress(compressor, payload))
+        except WrongResultError:
+            raise
         except Exception as error:
             return _miss(_cannot_read(error), default)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from django_upstash import callbacks
 from django_upstash.queues.codecs import Codec
 from django_upstash.queues.keys import quoted, unquoted
 
@@ -96,7 +97,8 @@ class Job:
 
     @property
     def payload(self) -> Any:
-        return self._codec.decode(self.record.payload, context(self._queue, self.record.id))
+        found = self._codec.decode(self.record.payload, context(self._queue, self.record.id))
+        return callbacks.refuse_awaitable("codec.decode", found)
 
     @property
     def priority(self) -> int:

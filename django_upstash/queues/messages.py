@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from django_upstash import callbacks
 from django_upstash.queues.codecs import Codec
 from django_upstash.queues.jobs import HIGHEST_PRIORITY, LONGEST_ID, LOWEST_PRIORITY, NOBODY, JobRecord, context, new_id
 from django_upstash.queues.keys import quoted
@@ -54,7 +55,7 @@ def pending(message: Message, queue: str, codec: Codec, ttl: float | None, now: 
     lifetime = message.ttl if message.ttl is not None else ttl
     expires = 0 if lifetime is None else now + milliseconds("ttl", lifetime, least=1)
     id = new_id() if message.id is None else _checked_id(message.id)
-    payload = codec.encode(message.payload, context(queue, quoted(id)))
+    payload = callbacks.key_text("codec.encode", codec.encode(message.payload, context(queue, quoted(id))))
     record = JobRecord(quoted(id), message.priority, now, expires, 0, NOBODY, payload)
     return Pending(QueueEntry(record, ready_at, ready_at > now), id, message.id is not None)
 
