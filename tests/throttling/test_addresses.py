@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django_upstash.ratelimit import RateLimiter, SlidingWindow
 from django_upstash.ratelimit.web import client_address
 from django_upstash.ratelimit.web import client_addresses as addresses
 from django_upstash.throttling import AnonRateThrottle
+from tests import hostile
 from tests.throttling.conftest import serve
 
 pytestmark = pytest.mark.matrix
@@ -209,3 +211,25 @@ def test_block__of_a_network_reaches_its_clients(route: str) -> None:
         429,
         200,
     ]
+
+
+def is_an_address(text: str) -> bool:
+    """Tell whether a text is an address, or the /64 of one, in its shortest form."""
+    try:
+        network = ip_network(text)
+    except ValueError:
+        return False
+    return str(network).removesuffix("/32") == text and network.prefixlen in (32, 64)
+
+
+@pytest.mark.default_cases(61)
+@pytest.mark.parametrize("text", [*hostile.texts(), *hostile.addresses()])
+@pytest.mark.parametrize("before", ["", "192.0.2.9, ", "198.51.100.300, ,"])
+def test_hostile_headers__name_an_address_or_nobody(text: str, before: str, configure: Configure) -> None:
+    configure(CLIENT_IP_HEADER="CF-Connecting-IP")
+    assert is_an_address(by_header(before + text))
+    configure(NUM_PROXIES=2)
+    assert is_an_address(found(before + text))
+    configure(TRUSTED_PROXIES=["0.0.0.0/0", "::/0"])
+    assert is_an_address(found(before + text))
+    assert is_an_address(found(before + text, peer=text)) or found(before + text, peer=text) == addresses.UNKNOWN
