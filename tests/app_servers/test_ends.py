@@ -21,6 +21,7 @@ uvicorn = APP_SERVERS["uvicorn asyncio"].command
 celery = APP_SERVERS[CELERY].command
 
 
+@pytest.mark.default_cases(1)
 @needs_uvicorn
 def test_uvicorn__writes_everything_at_shutdown(variables: dict[str, str], valkey: Server) -> None:
     with serving(uvicorn, variables) as running:
@@ -29,6 +30,7 @@ def test_uvicorn__writes_everything_at_shutdown(variables: dict[str, str], valke
     assert (total(valkey, "requests"), statistics(valkey)) == (51, 51)
 
 
+@pytest.mark.default_cases(1)
 @needs_uvicorn
 def test_uvicorn__killed_loses_less_than_flush_count(variables: dict[str, str], valkey: Server) -> None:
     with serving(uvicorn, variables) as running:
@@ -37,6 +39,7 @@ def test_uvicorn__killed_loses_less_than_flush_count(variables: dict[str, str], 
     assert 51 - 7 < total(valkey, "requests") <= 51
 
 
+@pytest.mark.default_cases(1)
 @needs_uvicorn
 def test_uvicorn__writes_by_age_at_the_end_of_a_request(variables: dict[str, str], valkey: Server) -> None:
     with serving(uvicorn, {**variables, "FLUSH_SECONDS": "0"}) as running:
@@ -44,7 +47,7 @@ def test_uvicorn__writes_by_age_at_the_end_of_a_request(variables: dict[str, str
         wait_until(running, lambda running: total(valkey, "requests") == 3)
 
 
-@pytest.mark.default_cases(1)
+@pytest.mark.slow
 @needs_celery
 def test_celery__prefork_children_write_everything(variables: dict[str, str], valkey: Server) -> None:
     broker = {**variables, "BROKER": celery_broker_url(upstash={"default": {"URL": valkey.url}})}

@@ -59,6 +59,7 @@ def release_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("stored_by", ["native", "rest"])
 def test_what_was_stored__is_read(
     valkey: Server, address: tuple[str, ...], recordings: dict[str, Any], stored_by: str
@@ -76,7 +77,7 @@ def test_what_is_stored__has_the_recorded_form(
     assert _shapes(dumped(valkey)) == _shapes(recorded["keys"])
 
 
-@pytest.mark.default_cases(1)
+@pytest.mark.slow
 def test_what_is_stored__is_read_by_the_release_before(
     valkey: Server, address: tuple[str, ...], recorded: dict[str, Any], release_before: Path
 ) -> None:
@@ -87,7 +88,7 @@ def test_what_is_stored__is_read_by_the_release_before(
         assert found["limits"][scope] in (recorded["read"]["limits"][scope], unused)
 
 
-@pytest.mark.default_cases(1)
+@pytest.mark.slow
 def test_versions_in_turn__go_on_with_what_the_other_stored(
     valkey: Server, address: tuple[str, ...], recorded: dict[str, Any], release_before: Path
 ) -> None:

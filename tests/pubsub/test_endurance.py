@@ -23,6 +23,7 @@ from tests.servers import Server, start_valkey
 MANY = 10_000
 
 
+@pytest.mark.default_cases(1)
 def test_many_messages__come_in_order_and_once(opened: Open, alias: str) -> None:
     gaps: list[Gap] = []
     subscriber = opened("news", on_gap=gaps.append)
@@ -34,6 +35,7 @@ def test_many_messages__come_in_order_and_once(opened: Open, alias: str) -> None
     assert gaps == []
 
 
+@pytest.mark.default_cases(1)
 def test_many_messages__while_they_are_taken(alias: str) -> None:
     found: list[str] = []
     with subscribe("news", alias=alias) as subscriber:
@@ -46,6 +48,7 @@ def test_many_messages__while_they_are_taken(alias: str) -> None:
     assert found == list(map(str, range(MANY)))
 
 
+@pytest.mark.default_cases(1)
 def test_many_messages__to_a_task_in_the_publishers_loop(alias: str) -> None:
     """The task takes them as they come, though there is room for a small part of them only."""
 
@@ -59,6 +62,7 @@ def test_many_messages__to_a_task_in_the_publishers_loop(alias: str) -> None:
     assert asyncio.run(talk()) == (list(map(str, range(MANY))), 0)
 
 
+@pytest.mark.default_cases(1)
 def test_slow_subscriber__keeps_the_latest_and_knows_how_many_are_missing(opened: Open, alias: str) -> None:
     gaps: list[Gap] = []
     subscriber = opened("news", buffer=100, on_gap=gaps.append)
@@ -89,6 +93,7 @@ async def all_received(buffer: Buffer) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.default_cases(1)
 def test_slow_subscriber__is_bounded_in_bytes(opened: Open, alias: str) -> None:
     subscriber = opened("news", buffer_bytes=2_500)
     publish_many([("news", "x" * 1000) for _ in range(50)], alias=alias)
@@ -129,6 +134,7 @@ def open_mortal(request: pytest.FixtureRequest, mortal: Server) -> Iterator[Open
         yield open_subscriber
 
 
+@pytest.mark.default_cases(1)
 def test_restart__is_survived_and_told_between_the_messages(open_mortal: Opened, mortal: Server) -> None:
     story: list[Any] = []
     subscriber = open_mortal("news", on_gap=story.append)
@@ -146,6 +152,7 @@ def test_restart__is_survived_and_told_between_the_messages(open_mortal: Opened,
     assert (subscriber.gaps, subscriber.dropped) == (1, 0)
 
 
+@pytest.mark.default_cases(1)
 def test_restart__patterns_too(open_mortal: Opened, mortal: Server) -> None:
     subscriber = open_mortal("weather", patterns=["n*"])
     mortal.restart()
@@ -154,6 +161,7 @@ def test_restart__patterns_too(open_mortal: Opened, mortal: Server) -> None:
     assert subscriber.gaps >= 1
 
 
+@pytest.mark.default_cases(1)
 def test_on_gap__what_it_raises_ends_the_iteration(open_mortal: Opened, mortal: Server) -> None:
     def refuse(gap: Gap) -> None:
         raise RuntimeError("not without all messages")
