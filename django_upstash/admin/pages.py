@@ -21,6 +21,7 @@ from django_upstash.admin.formatting import cost_words, number
 from django_upstash.admin.model_admins import RedisModelAdmin
 from django_upstash.diagnostics.admin_connection import AdminConnection, admin_connection
 from django_upstash.diagnostics.diagnosis import diagnose
+from django_upstash.diagnostics.formatting import escaped
 from django_upstash.exceptions import UpstashError
 from django_upstash.settings import conf
 from django_upstash.settings.admin import admin_settings
@@ -97,6 +98,10 @@ class RedisPageAdmin(RedisModelAdmin):
         except (ImproperlyConfigured, ValueError) as error:
             self.message_user(request, str(error), messages.ERROR)
         return HttpResponseRedirect(self.back(request))
+
+    def message_user(self, request: HttpRequest, message: Any, *args: Any, **kwargs: Any) -> None:
+        """Show a message, which may quote what somebody has typed, without what reorders or hides text."""
+        super().message_user(request, escaped(str(message)), *args, **kwargs)
 
     def cause_of(self, request: HttpRequest, error: UpstashError) -> str:
         """Return why the server did not do what it was asked for, and the next step."""

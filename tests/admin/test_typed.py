@@ -7,9 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.test import Client
 from django.utils.http import urlencode
 
+from django_upstash.admin.actions import CONFIRMED
+from django_upstash.admin.model_admins import DeferredAdmin
 from tests import hostile
 from tests.admin.conftest import LIST
 
@@ -66,3 +69,33 @@ def test_bytes_that_are_no_text(staff: Client, page: str) -> None:
     for given in hostile.BYTES.values():
         for name in names:
             seen(staff, f"{url}?{urlencode({name: given})}", "\0")
+
+
+def forms() -> list[tuple[str, list[str]]]:
+    """Return the address of each action of each page, and the fields of its form."""
+    found = []
+    for model, registered in site._registry.items():
+        if isinstance(registered, DeferredAdmin):
+            base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/do/"
+            for name, action in registered.page.actions_by_name.items():  # type: ignore[attr-defined]
+                found.append((f"{base}{name}/", list(action.form_class.base_fields)))
+    return found
+
+
+def test_forms__are_all_typed_into() -> None:
+    assert len(forms()) >= 7
+
+
+@pytest.mark.default_cases(9)
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("text", hostile.texts(["huge_lines"]))
+def test_forms(staff: Client, text: str, confirmed: bool) -> None:
+    """In all fields, and where the form came from; no value leaves its attribute."""
+    typed = text.encode("utf-8", "surrogatepass")
+    for url, fields in forms():
+        given = dict.fromkeys((*fields, "back", "alias"), typed) | ({CONFIRMED: "1"} if confirmed else {})
+        response = staff.post(url, urlencode(given), "application/x-www-form-urlencoded", follow=True)
+        assert response.status_code in (200, 400, 404), url
+        page = response.content.decode()
+        assert html_module.escape(text) == text or text not in page
+        assert not CONTROL.search(re.sub(r' value="[^"]*"', "", page))

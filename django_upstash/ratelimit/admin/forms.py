@@ -20,11 +20,7 @@ from django_upstash.ratelimit.rules import listed_name
 from django_upstash.ratelimit.stored import StoredLimit
 
 MOST_SELECTED = 200
-
-
 FOR_GOOD, USUAL = 0, 3600
-
-
 DURATIONS = [
     (300, gettext_lazy("5 minutes")),
     (3600, gettext_lazy("1 hour")),
