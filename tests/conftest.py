@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 from django.core.signals import request_finished
@@ -60,13 +61,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_of_the_slow_run(item: pytest.Item) -> bool:
-    """Tell whether a case repeats another on uvloop, or on the embedded route, which is the native one elsewhere."""
-    if item.path.parent.name in ("wire", "dev_server", "app_servers"):
-        return "uvloop, on wires of its own" in item.name
+    """
+    Tell whether a case repeats others.
+
+    On uvloop, or on the embedded route, which is the native one elsewhere. Of both routes by both ways, synchronous and
+    asynchronous, every other test has native synchronous and REST asynchronous cases in the default run, the others the
+    other two.
+    """
     values = getattr(item, "callspec", None)
-    return values is not None and any(
-        value in ("embedded", "uvloop") for value in values.params.values() if isinstance(value, str)
-    )
+    if values is None:
+        return False
+    given = {value for value in values.params.values() if isinstance(value, str)}
+    if item.path.parent.name in ("wire", "dev_server", "app_servers"):
+        return "uvloop, on wires of its own" in given
+    if given & {"embedded", "uvloop"}:
+        return True
+    if not (given & {"native", "rest"} and given & {"sync", "async"}):
+        return False
+    is_even = crc32(item.nodeid.partition("[")[0].encode()) % 2 == 0
+    return (("native" in given) == ("sync" in given)) != is_even
 
 
 @pytest.fixture
