@@ -46,3 +46,10 @@ def test_folders__are_all_on_the_page() -> None:
     table = PAGE.partition("| Folder or module |")[2].partition("\n## ")[0]
     named = set(re.findall(r"`([a-z_]+)(?:\.py)?`", table))
     assert {path.stem for path in PACKAGE.iterdir() if not path.name.startswith(("_", "py."))} <= named
+
+
+def test_contributing__names_folders_and_files_that_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\btests/[a-z_]+(?:/[a-z_]+\.py|\.py)?", page))
+    assert len(named) > 15
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

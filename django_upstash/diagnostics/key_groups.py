@@ -21,7 +21,7 @@ class Families:
     Sorts keys by what they begin with.
 
     A key of a cache, ``prefix:version:…``, is known by the caches' prefixes; an empty one is always among them. Any
-    other belongs to what stands before its first colon, or before an identifier at its end. All of that comes after
+    other belongs to the text before its first colon, or before an identifier at its end. All of that comes after
     ``environment``, what the keys of this environment begin with; those of others are one family each.
     """
 

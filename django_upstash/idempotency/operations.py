@@ -1,8 +1,8 @@
 """
 The operations on one idempotency key: what each sends, and how it reads the replies.
 
-All are safe to send again where an answer was lost: each reservation is different from every other, so whoever finds
-its own has it.
+All are safe to send again where an answer was lost: each reservation is different from every other, so a caller that
+finds its own has it.
 """
 
 from __future__ import annotations

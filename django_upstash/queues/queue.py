@@ -38,11 +38,11 @@ class Queue:
         mail = Queue("mail", visibility=60)
         mail.enqueue({"to": "ann@example.com"}, priority=10)
 
-    A reserved job is hidden for ``visibility`` seconds; whoever has neither acknowledged nor extended it by then loses
-    it to the next who asks. A job that ``max_attempts`` reservations did not finish becomes a dead letter. ``backoff``
-    says how long ``retry`` delays, ``ttl`` after how many seconds a job that nobody holds is dropped (None: never), and
-    ``remember`` for how many seconds ids given by the caller are not enqueued again. All of that is in the hands of
-    the one who uses it: workers and producers may have objects that differ.
+    A reserved job is hidden for ``visibility`` seconds; a worker that has neither acknowledged nor extended it by
+    then loses it to the next who asks. A job that ``max_attempts`` reservations did not finish becomes a dead
+    letter. ``backoff`` says how long ``retry`` delays, ``ttl`` after how many seconds a job that nobody holds is
+    dropped (None: never), and ``remember`` for how many seconds ids given by the caller are not enqueued again. All
+    of that is in the hands of the one who uses it: workers and producers may have objects that differ.
 
     Every method has a form to be awaited, whose name begins with ``a``. What the server or the wire refuses is raised.
     """

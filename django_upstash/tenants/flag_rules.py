@@ -1,7 +1,7 @@
 """
 Rules of flags, switches and samples, with the names and the meaning they have in django-waffle.
 
-One thing differs: who is among the ``percent`` of a flag is told by a digest of tenant, flag and user, not by chance
+One thing differs: who is among the ``percent`` of a flag follows from a digest of tenant, flag and user, not by chance
 and a cookie. So everybody's answer stays, in all processes, and raising the number only adds people.
 """
 

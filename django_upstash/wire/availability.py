@@ -39,8 +39,8 @@ class Availability:
     """
     What one process knows of whether one server answers. Times are those of ``perf_counter``, in seconds.
 
-    While it does not, nobody waits for it: whoever asks once a ``pause`` is over has ``probe`` called in a thread that
-    ends with it, one at a time, and is told "not now" like all others. ``probe`` exchanges a word with the server,
+    While it does not, nobody waits for it: the first caller after each ``pause`` has ``probe`` called in a thread that
+    ends with it, one at a time, and gets "not now" like all others. ``probe`` exchanges a word with the server,
     and raises what the exchange ends in.
 
     Processes are frozen between requests (AWS Lambda), and some run no threads (uWSGI). So a probe that has not ended
