@@ -46,8 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Make the cases slow that a test's ``default_cases`` leaves out of the default run."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if _is_of_the_slow_run(item):
-            item.add_marker("slow")
+        for marker in _markers_of_repeats(item):
+            item.add_marker(marker)
         if item.get_closest_marker("default_cases"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for all_cases in cases.values():
@@ -60,26 +60,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker("slow")
 
 
-def _is_of_the_slow_run(item: pytest.Item) -> bool:
+def _markers_of_repeats(item: pytest.Item) -> tuple[str, ...]:
     """
-    Tell whether a case repeats others.
+    Return what a case is marked with that repeats others.
 
-    On uvloop, or on the embedded route, which is the native one elsewhere. Of both routes by both ways, synchronous and
-    asynchronous, every other test has native synchronous and REST asynchronous cases in the default run, the others the
-    other two.
+    Cases on uvloop, on the embedded route, which is the native one elsewhere, and of a million keys over REST are of
+    the full matrix. Of both routes by both ways, synchronous and asynchronous, every other test has native synchronous
+    and REST asynchronous cases in the default run, the others the other two; the slow run has them all.
     """
     values = getattr(item, "callspec", None)
     if values is None:
-        return False
+        return ()
     given = {value for value in values.params.values() if isinstance(value, str)}
     if item.path.parent.name in ("wire", "dev_server", "app_servers"):
-        return "uvloop, on wires of its own" in given
-    if given & {"embedded", "uvloop"}:
-        return True
+        return ("slow",) if "uvloop, on wires of its own" in given else ()
+    if given & {"embedded", "uvloop"} or ("rest" in given and item.nodeid.endswith("million]")):
+        return ("slow", "full_matrix")
     if not (given & {"native", "rest"} and given & {"sync", "async"}):
-        return False
+        return ()
     is_even = crc32(item.nodeid.partition("[")[0].encode()) % 2 == 0
-    return (("native" in given) == ("sync" in given)) != is_even
+    return ("slow",) if (("native" in given) == ("sync" in given)) != is_even else ()
 
 
 @pytest.fixture
