@@ -40,7 +40,7 @@ QUICK = [("gunicorn gevent, unused route", "rest"), ("uvicorn uvloop", "native")
 def site(name: str, store: Store) -> Iterator[Running]:
     """Run an app server whose site uses a store; skip the test where it is not installed."""
     server = APP_SERVERS[name]
-    limits = {"TIMEOUT": str(TIMEOUT), "POOL_TIMEOUT": "20", "MAX_CONNECTIONS": str(MAX_CONNECTIONS)}
+    limits = {"TIMEOUT": str(TIMEOUT), "POOL_TIMEOUT": "60", "MAX_CONNECTIONS": str(MAX_CONNECTIONS)}
     variables = {**store.variables, **limits, "AT_IMPORT": server.at_import}
     if server.missing:
         pytest.skip(server.missing)
