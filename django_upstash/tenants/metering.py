@@ -35,6 +35,7 @@ from django_upstash.wire.refusals import reports
 
 _PAUSE = 1.0  # after a failure
 _AT_ONCE = 20  # batches in one request
+_MOST_ROUNDS = 3
 _TURN_PAUSE = 0.005
 _MOST_ROUNDS = 5  # in which the end of one request writes what others add meanwhile
 logger = get_logger("django_upstash.tenants")
@@ -136,7 +137,7 @@ class UsageMeter:
         A failure is logged, and all is kept for later.
         """
         try:
-            written: int = drive(self._write(insists=False))
+            written: int = drive(self._write_while_due())
         except UpstashError as error:
             self._failed(error)
             return 0
@@ -161,6 +162,15 @@ class UsageMeter:
             return (yield from self._write_all(connection))
         finally:
             self._turn.end()
+
+    def _write_while_due(self) -> Flow[Any]:
+        """Write what is due, and then what others have added meanwhile: they have left it to the one that writes."""
+        written = 0
+        for _ in range(_MOST_ROUNDS):
+            written += yield from self._write(insists=False)
+            if not self.is_due_at_request_end:
+                break
+        return written
 
     def _write_all(self, connection: Connection) -> Flow[Any]:
         written, refused = 0, dict[str, UpstashError]()
