@@ -146,7 +146,7 @@ class UsageMeter:
     async def awrite_due(self) -> None:
         """Async version of ``write_due``."""
         try:
-            await adrive(self._write(insists=False))
+            await adrive(self._write_while_due())
         except UpstashError as error:
             self._failed(error)
 
